@@ -1,0 +1,166 @@
+"""Loads the configuration: chooses the file, lays the layers over each other, validates, and remembers who said what.
+
+The only module here that reads the user's files. Messages are made in `problems`, layers in `layers`.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from inference_bench.config.layers import add_environment, add_file, add_overrides, built_in
+from inference_bench.config.models import Settings
+from inference_bench.config.problems import config_error, origin_of, problems_of
+from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, dotted
+from inference_bench.config.schema import closest
+from inference_bench.config.shipped import shipped_text
+from inference_bench.config.yaml_source import MAX_BYTES, parse_yaml
+from inference_bench.errors import ConfigError, UsageError
+
+DEFAULT_FILE = Path("config", "default.yaml")
+QUICK_FILE = Path("config", "quick-test.yaml")
+
+# Validated and kept with the run, but read by nothing yet; said wherever the configuration is shown.
+NOT_USED_YET: Mapping[str, str] = {
+    "services.namespace": "not used: searching Kubernetes is not available yet",
+    "comparison": "not used: comparisons are not available yet",
+    "scoring": "not used: scores are not available yet",
+    "pricing": "not used: reports are not available yet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The effective settings, the file they were chosen from, and the origin of every value by dotted key.
+
+    `by_service` holds what the command line said of services by name (or `*`, all), some of which may still have to
+    be found: `{"ollama": {"model": "qwen2.5:7b"}}`. Endpoints of `settings` have it already; whoever finds further
+    services asks `service_values`, and refuses names that nobody has.
+    """
+
+    settings: Settings
+    source: str
+    provenance: Mapping[str, Provenance]
+    by_service: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def service_values(self, name: str) -> dict[str, object]:
+        """Return what the command line said of a service: keys `model` and `api_key_env`, where given."""
+        return {**self.by_service.get("*", {}), **self.by_service.get(name, {})}
+
+    def unused(self) -> dict[str, str]:
+        """Return the keys that have another value than the default and that nothing reads yet, with the reason."""
+        default = {dotted(path): value for path, value in flat_values(Settings().model_dump()).items()}
+        given = {dotted(path): value for path, value in flat_values(self.settings.model_dump()).items()}
+        changed = [key for key, value in given.items() if key not in default or default[key] != value]
+        return {key: reason for key in changed if (reason := not_used_yet(key)) is not None}
+
+
+def not_used_yet(key: str) -> str | None:
+    """Return why nothing reads a key yet, or None for a key that is read."""
+    return next((why for prefix, why in NOT_USED_YET.items() if key == prefix or key.startswith(f"{prefix}.")), None)
+
+
+def load_settings(
+    path: Path | None,
+    *,
+    overrides: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+    quick: bool = False,
+    engines: Collection[str] | None = None,
+) -> LoadedSettings:
+    """Load the effective settings.
+
+    `path` is the file asked for (relative to `cwd`); without one, `config/default.yaml` in `cwd`, else the built-in
+    defaults; `quick` takes `config/quick-test.yaml` in `cwd`, else the packaged one. `overrides` are the command
+    line's values by dotted key (see `layers.add_overrides`). `engines` are the engine names that exist, checked where
+    given. Raises UsageError for `quick` with a path, and ConfigError that tells every problem at once.
+    """
+    if quick and path is not None:
+        raise UsageError("--quick and -c/--config exclude each other: --quick is a configuration of its own")
+    name, data = _choose(path, quick=quick, cwd=cwd)
+    layers = built_in()
+    if data is not None:
+        add_file(layers, parse_yaml(data), name)
+    add_environment(layers, environ)
+    add_overrides(layers, overrides)
+    problems = list(layers.problems)
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(layers.values)
+    except ValidationError as error:
+        told = {(problem.path, problem.provenance) for problem in problems}
+        found = problems_of(error, layers.origins)
+        problems += [problem for problem in found if (problem.path, problem.provenance) not in told]
+    if settings is not None and engines is not None:
+        problems += _unknown_engines(settings, engines, layers.origins)
+    if problems or settings is None:
+        raise config_error(problems)
+    return LoadedSettings(settings, name, _provenance(settings, layers.origins), layers.by_service)
+
+
+def redacted_config(settings: Settings) -> dict[str, object]:
+    """Return the settings as plain JSON values fit for files and screens: header values are masked, names stay.
+
+    A value written as env:VARIABLE names its source and is kept; no other secret can be in a validated configuration.
+    """
+    plain: dict[str, object] = settings.model_dump(mode="json")
+    for position, endpoint in enumerate(settings.services.endpoints):
+        masked = {header: value if value.startswith("env:") else "***" for header, value in endpoint.headers.items()}
+        plain["services"]["endpoints"][position]["headers"] = masked  # type: ignore[index]
+    return plain
+
+
+def flat_values(value: object, path: KeyPath = ()) -> dict[KeyPath, object]:
+    """Return every value of nested plain data by its path; an empty list or section is a value itself."""
+    if isinstance(value, Mapping) and value:
+        pairs = list(value.items())
+    elif isinstance(value, list | tuple) and value:
+        pairs = list(enumerate(value))
+    else:
+        return {path: value}
+    return {key: inner for part, item in pairs for key, inner in flat_values(item, (*path, part)).items()}
+
+
+def _choose(path: Path | None, *, quick: bool, cwd: Path) -> tuple[str, bytes | None]:
+    """Return the chosen file's name, as it is printed, and its bytes; None for the built-in defaults."""
+    if path is not None:
+        return str(path), _read(cwd / path, str(path))
+    local = QUICK_FILE if quick else DEFAULT_FILE
+    if (cwd / local).exists():
+        return str(local), _read(cwd / local, str(local))
+    if quick:
+        return f"packaged {QUICK_FILE.name}", shipped_text(QUICK_FILE.name).encode()
+    return "built-in defaults", None
+
+
+def _read(file: Path, name: str) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        hint = "vllm-benchmark init writes commented files to start from"
+        raise ConfigError(f"there is no configuration file {name}", file=file, hint=hint) from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {name}: {error.strerror}", file=file) from error
+
+
+def _unknown_engines(
+    settings: Settings, engines: Collection[str], origins: Mapping[KeyPath, Provenance]
+) -> list[Problem]:
+    problems = []
+    for position, endpoint in enumerate(settings.services.endpoints):
+        if endpoint.engine is None or endpoint.engine in engines:
+            continue
+        path: KeyPath = ("services", "endpoints", position, "engine")
+        near = closest(endpoint.engine, engines)
+        text = f"must be one of {', '.join(engines)}, not {endpoint.engine!r}"
+        text += f"; did you mean {near}?" if near is not None else ""
+        problems.append(Problem(path, text, provenance=origin_of(path, origins)))
+    return problems
+
+
+def _provenance(settings: Settings, origins: Mapping[KeyPath, Provenance]) -> dict[str, Provenance]:
+    """Return the origin of every effective value; a value in a list item that nobody wrote is built-in."""
+    return {dotted(path): origins.get(path, BUILT_IN) for path in flat_values(settings.model_dump())}

@@ -1,0 +1,144 @@
+"""The rules that one value must obey, as pydantic validators with sentences a user can act on.
+
+Rules that hold between several keys of a section live beside that section in `models` and `service_models`.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from urllib.parse import urlsplit
+
+from pydantic_core import PydanticCustomError
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*")
+ENV_NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+HEADER_NAME_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# The usual beginnings of real keys: pasted where the *name* of a variable belongs, they must not be shown again.
+KEY_PREFIXES = ("sk-", "sk_", "hf_", "ghp_", "gho_", "glpat-", "xox", "eyJ", "AKIA", "Bearer ", "Basic ")
+SECRET_WORDS = ("authorization", "cookie", "key", "token", "secret", "password", "credential", "auth")
+ENV_REFERENCE = "env:"
+
+
+def refuse(problem: str, *key: str | int) -> PydanticCustomError:
+    """Return the error that says `problem`; `key` is the path below the section being validated."""
+    return PydanticCustomError("refused", "{problem}", {"problem": problem, "key": key})
+
+
+def looks_secret(value: str) -> bool:
+    """Whether a text starts as well-known keys do."""
+    return value.startswith(KEY_PREFIXES)
+
+
+def secret_word(name: str) -> bool:
+    """Whether a key or header of this name usually carries a secret."""
+    lowered = name.lower()
+    return any(word in lowered for word in SECRET_WORDS)
+
+
+def name(value: str) -> str:
+    """Accept a service or test name: it becomes part of file names and of gate expressions."""
+    if NAME_PATTERN.fullmatch(value) is None:
+        raise refuse("must be lower-case letters, digits and hyphens, starting with a letter or a digit")
+    return value
+
+
+def line_of_text(value: str) -> str:
+    """Accept non-empty text on one line, without control characters."""
+    if not value.strip():
+        raise refuse("must not be empty")
+    if not value.isprintable():
+        raise refuse("must be one line without control characters")
+    return value
+
+
+def env_name(value: str) -> str:
+    """Accept the name of an environment variable; a key pasted in its place is not repeated in the message."""
+    if looks_secret(value) or ENV_NAME_PATTERN.fullmatch(value) is None:
+        raise refuse("must be the name of an environment variable that holds the key, never the key itself")
+    return value
+
+
+def base_url(value: str) -> str:
+    """Accept an http(s) base URL as it was written; without a scheme, http is meant. Discovery has its one spelling."""
+    problem = url_problem(value if "://" in value else f"http://{value}")
+    if problem is not None:
+        raise refuse(problem)
+    return value
+
+
+def url_problem(value: str) -> str | None:
+    """Say what is wrong with a base URL, or None. The URL itself is never repeated: it may hold a password."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return "is not a URL: the host or the port cannot be read"
+    if parts.scheme not in ("http", "https"):
+        return "must start with http:// or https://"
+    if parts.username is not None or parts.password is not None:
+        return "must not carry a user name or password; name a variable in api_key_env, or a header as env:VARIABLE"
+    if not parts.hostname or port == 0 or not value.isprintable() or " " in value:
+        return "is not a URL with a host, such as http://localhost:8000"
+    if parts.query or parts.fragment:
+        return "must be a base URL: nothing after ? or # (a key in it would end up in files)"
+    return None
+
+
+def word(allowed: Collection[str], later: Collection[str]) -> "WordRule":
+    """Return a validator for one of the `allowed` words that says of the `later` ones that they are still to come."""
+    return WordRule(tuple(allowed), tuple(later))
+
+
+class WordRule:
+    """Runs before the type's own check, which names the allowed words of any other value."""
+
+    def __init__(self, allowed: tuple[str, ...], later: tuple[str, ...]) -> None:
+        self.allowed = allowed
+        self.later = later
+
+    def __call__(self, value: object) -> object:
+        """Return the value, or raise when it is a word that is not available yet."""
+        if isinstance(value, str) and value in self.later:
+            raise refuse(f"{value} is not available yet; available: {', '.join(self.allowed)}")
+        return value
+
+
+def no_sweep(value: object) -> object:
+    """Refuse a list where a later version sweeps over its values."""
+    if isinstance(value, list | tuple):
+        raise refuse("a list (a sweep) is not available yet; give one number, or one load test for each value")
+    return value
+
+
+class NotYet:
+    """Refuses any value but the default for a key that nothing would use."""
+
+    def __init__(self, default: object, reason: str) -> None:
+        self.default = default
+        self.reason = reason
+
+    def __call__(self, value: object) -> object:
+        """Return the default, or raise with the reason."""
+        if value is not None and (value != self.default or isinstance(value, bool) != isinstance(self.default, bool)):
+            raise refuse(self.reason)
+        return value
+
+
+def first_repeated(names: Iterable[str | None]) -> tuple[int, str] | None:
+    """Return position and name of the first name that stood earlier in the list; None entries do not count."""
+    seen: set[str] = set()
+    for position, entry in enumerate(names):
+        if entry is None:
+            continue
+        if entry in seen:
+            return position, entry
+        seen.add(entry)
+    return None
+
+
+def require_one_of(given: Sequence[tuple[str, object]], why: str) -> None:
+    """Raise unless exactly one of the (key, value) pairs is not None."""
+    present = [key for key, value in given if value is not None]
+    if len(present) > 1:
+        raise refuse(f"{' and '.join(present)} exclude each other: {why}", present[-1])
+    if not present:
+        raise refuse(f"needs {' or '.join(key for key, _ in given)}: {why}")

@@ -1,0 +1,231 @@
+"""Which file is chosen, which layer wins, what each value's origin is; the command line's ways into lists."""
+
+import string
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference_bench.config.loader import LoadedSettings, flat_values, load_settings, redacted_config
+from inference_bench.config.models import Settings
+from inference_bench.config.provenance import Source, dotted
+from inference_bench.errors import ConfigError, UsageError
+
+
+def load(
+    tmp_path: Path,
+    text: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> LoadedSettings:
+    """Load settings from a file with this text, or from none."""
+    file = None
+    if text is not None:
+        file = tmp_path / "x.yaml"
+        file.write_text(text, encoding="utf-8")
+    return load_settings(file, overrides=overrides or {}, environ=environ or {}, cwd=tmp_path)
+
+
+def test_without_a_file_the_built_in_defaults_are_in_force(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    assert loaded.settings == Settings()
+    assert loaded.source == "built-in defaults"
+    assert {origin.source for origin in loaded.provenance.values()} == {Source.BUILT_IN}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "benchmark:\nservices:\n", "---\n", "\ufeff"])
+def test_an_empty_file_or_section_says_nothing(text: str, tmp_path: Path) -> None:
+    assert load(tmp_path, text).settings == Settings()
+
+
+def test_the_file_of_the_current_directory_is_found(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "default.yaml").write_text("benchmark: {seed: 5}")
+    loaded = load(tmp_path)
+    assert (loaded.settings.benchmark.seed, loaded.source) == (5, "config/default.yaml")
+    assert str(loaded.provenance["benchmark.seed"]) == "config/default.yaml:1"
+
+
+def test_quick_takes_the_local_file_else_the_packaged_one(tmp_path: Path) -> None:
+    packaged = load_settings(None, quick=True, overrides={}, environ={}, cwd=tmp_path)
+    assert packaged.source == "packaged quick-test.yaml"
+    assert packaged.settings.ttft_test.iterations == 20
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "quick-test.yaml").write_text("ttft_test: {iterations: 3}")
+    local = load_settings(None, quick=True, overrides={}, environ={}, cwd=tmp_path)
+    assert (local.source, local.settings.ttft_test.iterations) == ("config/quick-test.yaml", 3)
+
+
+def test_quick_with_a_file_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--quick and -c/--config exclude each other"):
+        load_settings(Path("x.yaml"), quick=True, overrides={}, environ={}, cwd=tmp_path)
+
+
+def test_a_missing_file_is_an_error_and_never_the_defaults(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no configuration file none\.yaml"):
+        load_settings(Path("none.yaml"), overrides={}, environ={}, cwd=tmp_path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_settings(tmp_path, overrides={}, environ={}, cwd=tmp_path)
+
+
+@given(present=st.lists(st.booleans(), min_size=3, max_size=3), values=st.permutations([11, 22, 33]))
+def test_the_highest_layer_that_speaks_wins_and_is_named(
+    present: list[bool], values: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    in_file, in_environment, in_command = present
+    loaded = load(
+        tmp_path_factory.mktemp("layers"),
+        f"ttft_test: {{iterations: {values[0]}}}" if in_file else "",
+        environ={"VLLM_BENCHMARK__TTFT_TEST__ITERATIONS": str(values[1])} if in_environment else {},
+        overrides={"ttft_test.iterations": values[2]} if in_command else {},
+    )
+    wanted = (100, Source.BUILT_IN)
+    for given_here, value, source in zip(present, values, list(Source)[1:], strict=True):
+        wanted = (value, source) if given_here else wanted
+    assert (loaded.settings.ttft_test.iterations, loaded.provenance["ttft_test.iterations"].source) == wanted
+
+
+def test_every_effective_value_has_an_origin(tmp_path: Path) -> None:
+    text = "load_tests: [{name: a, rate: 2, requests: 5}]\nservices: {endpoints: [{url: http://a, headers: {x: y}}]}"
+    loaded = load(tmp_path, text, environ={"VLLM_BENCHMARK__BENCHMARK__SEED": "3"}, overrides={"output.directory": "o"})
+    keys = {dotted(path) for path in flat_values(loaded.settings.model_dump())}
+    assert set(loaded.provenance) == keys
+    written = {key: str(origin) for key, origin in loaded.provenance.items() if origin.source is not Source.BUILT_IN}
+    file = str(tmp_path / "x.yaml")
+    assert written == {
+        "load_tests[0].name": f"{file}:1",
+        "load_tests[0].rate": f"{file}:1",
+        "load_tests[0].requests": f"{file}:1",
+        "services.endpoints[0].url": f"{file}:2",
+        "services.endpoints[0].headers.x": f"{file}:2",
+        "benchmark.seed": "VLLM_BENCHMARK__BENCHMARK__SEED",
+        "output.directory": "command line",
+    }
+
+
+def test_a_list_in_a_file_replaces_the_built_in_one(tmp_path: Path) -> None:
+    assert load(tmp_path, "load_tests: []").settings.load_tests == ()
+    only = load(tmp_path, "load_tests: [{name: a, rate: 2, requests: 5}]").settings.load_tests
+    assert [test.name for test in only] == ["a"]
+
+
+def test_the_environment_reaches_into_lists_and_takes_whole_values(tmp_path: Path) -> None:
+    environ = {
+        "VLLM_BENCHMARK__LOAD_TESTS__1__CONCURRENT_USERS": "7",
+        "VLLM_BENCHMARK__LOAD_TESTS__2": "{name: more, rate: 1.5, requests: 10}",
+        "VLLM_BENCHMARK__SERVICES__ENDPOINTS__0__URL": "http://a:1",
+        "VLLM_BENCHMARK__SERVICES__ENDPOINTS__0__ENGINE": "tgi",
+        "VLLM_BENCHMARK__OUTPUT__SAVE_RESPONSES": "true",
+        "VLLM_BENCHMARK__BENCHMARK__NAME": "a: b # c",
+        "VLLM_BENCHMARK__BENCHMARK__DESCRIPTION": '"123"',
+        "VLLM_BENCHMARK_OTHER": "ignored",
+    }
+    settings = load(tmp_path, environ=environ).settings
+    assert [test.concurrent_users for test in settings.load_tests] == [5, 7, None]
+    assert settings.load_tests[2].arrivals == "poisson"
+    assert [(endpoint.url, endpoint.engine) for endpoint in settings.services.endpoints] == [("http://a:1", "tgi")]
+    assert settings.output.save_responses
+    assert (settings.benchmark.name, settings.benchmark.description) == ("a: b # c", "123")
+
+
+@given(value=st.one_of(st.integers(0, 10**12), st.text(string.ascii_letters, min_size=1)))
+def test_a_scalar_means_the_same_in_the_environment_and_in_a_file(
+    value: int | str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, key = tmp_path_factory.mktemp("same"), "seed" if isinstance(value, int) else "name"
+
+    def outcome(text: str, environ: dict[str, str]) -> object:
+        try:
+            return getattr(load(folder, text, environ=environ).settings.benchmark, key)
+        except ConfigError as error:
+            return error.message.rpartition(f"benchmark.{key}: ")[2]
+
+    in_file = outcome(f"benchmark: {{{key}: {value}}}", {})
+    assert in_file == outcome("", {f"VLLM_BENCHMARK__BENCHMARK__{key.upper()}": str(value)})
+
+
+def test_a_rate_puts_out_the_users_of_lower_layers(tmp_path: Path) -> None:
+    first, second = load(tmp_path, overrides={"load_tests.*.rate": 4.0}).settings.load_tests
+    assert (first.rate, first.concurrent_users, first.arrivals) == (4.0, None, "poisson")
+    assert (second.rate, second.concurrent_users, second.arrivals) == (4.0, None, "poisson")
+    text = "load_tests: [{name: a, arrivals: constant, rate: 2, duration_seconds: 5}]"
+    kept = load(tmp_path, text, overrides={"load_tests.*.rate": 4.0}).settings.load_tests[0]
+    assert kept.arrivals == "constant"
+    users = load(tmp_path, text, overrides={"load_tests.*.concurrent_users": 4, "load_tests.*.requests": 9})
+    changed = users.settings.load_tests[0]
+    assert (changed.arrivals, changed.rate, changed.concurrent_users) == ("closed", None, 4)
+    assert (changed.requests, changed.duration_seconds) == (9, None)
+
+
+def test_contradictions_inside_one_layer_stay_errors(tmp_path: Path) -> None:
+    both: dict[str, object] = {"load_tests.*.rate": 4.0, "load_tests.*.concurrent_users": 4}
+    with pytest.raises(ConfigError, match="exclude each other"):
+        load(tmp_path, overrides=both)
+    with pytest.raises(ConfigError, match=r"command line: .*poisson needs rate"):
+        load(tmp_path, overrides={"load_tests.*.arrivals": "poisson"})
+
+
+def test_changing_load_tests_that_are_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no load test that this could change"):
+        load(tmp_path, "load_tests: []", overrides={"load_tests.*.rate": 4.0})
+
+
+def test_the_caller_s_values_are_not_changed(tmp_path: Path) -> None:
+    endpoints = [{"engine": "vllm", "url": "http://a"}]
+    load(tmp_path, overrides={"services.endpoints": endpoints, "services.endpoints.*.model": "m"})
+    assert endpoints == [{"engine": "vllm", "url": "http://a"}]
+
+
+def test_models_and_keys_by_service(tmp_path: Path) -> None:
+    text = "services: {endpoints: [{engine: vllm, url: http://a, model: old}, {name: blue, url: http://b}]}"
+    overrides: dict[str, object] = {
+        "services.endpoints.*.api_key_env": "ALL_KEY",
+        "services.endpoints.@blue.api_key_env": "BLUE_KEY",
+        "services.endpoints.@vllm.model": "new",
+        "services.endpoints.@ollama.model": "llama3",
+    }
+    loaded = load(tmp_path, text, overrides=overrides)
+    vllm, blue = loaded.settings.services.endpoints
+    assert (vllm.model, vllm.api_key_env, blue.model, blue.api_key_env) == ("new", "ALL_KEY", None, "BLUE_KEY")
+    assert loaded.service_values("ollama") == {"model": "llama3", "api_key_env": "ALL_KEY"}
+    assert loaded.service_values("blue") == {"api_key_env": "BLUE_KEY"}
+
+
+def test_simulation_and_endpoints_put_each_other_out(tmp_path: Path) -> None:
+    text = "services: {endpoints: [{url: http://a}]}"
+    assert load(tmp_path, text, overrides={"services.simulate": True}).settings.services.endpoints == ()
+    named = load(tmp_path, "services: {simulate: true}", overrides={"services.endpoints": [{"url": "http://a"}]})
+    assert not named.settings.services.simulate
+
+
+def test_keys_that_nothing_reads_yet_are_told_only_when_they_were_changed(tmp_path: Path) -> None:
+    assert load(tmp_path, "comparison: {min_effect: 0.05}").unused() == {}
+    told = load(tmp_path, "comparison: {min_effect: 0.1}\nservices: {namespace: x}").unused()
+    assert set(told) == {"comparison.min_effect", "services.namespace"}
+
+
+def test_the_redacted_configuration_is_json_and_hides_header_values(tmp_path: Path) -> None:
+    text = "services: {endpoints: [{url: http://a, headers: {x-tenant: blue, x-token: env:TOKEN}}]}"
+    plain = redacted_config(load(tmp_path, text).settings)
+    assert "blue" not in str(plain)
+    services = plain["services"]
+    assert isinstance(services, dict)
+    assert services["endpoints"][0]["headers"] == {"x-tenant": "***", "x-token": "env:TOKEN"}
+    assert load(tmp_path, yaml.safe_dump(plain)).settings.ttft_test == Settings().ttft_test
+
+
+def test_an_anchor_and_a_merge_key_work_and_the_own_key_wins(tmp_path: Path) -> None:
+    text = """
+load_tests:
+  - &base {name: a, rate: 2, requests: 5}
+  - <<: *base
+    name: b
+    rate: 1e1
+"""
+    first, second = load(tmp_path, text).settings.load_tests
+    assert (first.rate, second.rate, second.requests, second.name) == (2, 10, 5, "b")
+    assert load(tmp_path, text).provenance["load_tests[1].name"].line == 5
