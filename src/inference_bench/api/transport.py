@@ -1,0 +1,384 @@
+"""The measured exchange: a selector loop that sends prepared requests and notes when which bytes came back.
+
+Between a read and its stamp nothing is parsed; after it only HTTP framing is. What the bytes mean is for a decoder in
+another process. The loop knows no schedule: it sends what it is given, now. Connections are kept and reused; a reset
+of a reused connection before any response byte is re-sent once on a fresh one, and nothing else is ever retried.
+"""
+
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+
+from inference_bench.api.clock import WallAnchor
+from inference_bench.api.connection import Connection, State, reason
+from inference_bench.api.connection_pool import ConnectionPool
+from inference_bench.api.exchange import Job, RawExchange, Timeouts
+from inference_bench.api.framing import MAX_HEAD, Body, FramingError, ResponseHead
+from inference_bench.api.poller import READABLE, WRITABLE, Poller
+from inference_bench.api.protocols import ErrorClass
+from inference_bench.api.targets import Target
+
+MAX_RESPONSE_BYTES = 256 * 1024 * 1024
+SWEEP_NS = 50_000_000
+_NANOSECONDS = 1_000_000_000
+
+Tap = Callable[[int, bytes, int], None]
+Watch = Callable[[], None]
+
+
+class Transport:
+    """A single-threaded loop over all connections of one worker.
+
+    `finished` collects exchanges that ended, well or badly, in the order they ended. `tap`, when set, is called with
+    (seq, piece, arrival_ns) after each piece of body content was stamped.
+    """
+
+    def __init__(self, targets: Sequence[Target], timeouts: Timeouts, *, stamps: bool, tap: Tap | None = None) -> None:
+        self._timeouts = timeouts
+        self._tap = tap
+        self._poller = Poller()
+        self._pool = ConnectionPool(targets, self._poller, stamps=stamps)
+        self._watches: dict[int, Watch] = {}
+        self._waiting: list[deque[RawExchange]] = [deque() for _ in targets]
+        self._next_sweep = 0
+        self.anchor = WallAnchor()
+        self.finished: list[RawExchange] = []
+        self.in_flight = 0
+        self.reads = 0
+
+    # -- what the owner of the loop calls ------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Send this request now, on an idle connection or a new one."""
+        exchange = RawExchange(job)
+        self.in_flight += 1
+        self._dispatch(exchange)
+
+    def prepare(self, target: int, count: int) -> None:
+        """Have at least `count` connections to this target idle or being opened."""
+        for _ in range(count - self._pool.at_hand(target)):
+            self._open(target)
+
+    def at_hand(self, target: int) -> int:
+        """Connections to this target that are idle or being opened."""
+        return self._pool.at_hand(target)
+
+    def close_idle(self, *, except_targets: Collection[int] = ()) -> None:
+        """Close the connections that carry nothing, but for those to the targets still in use."""
+        self._pool.close_idle(except_targets)
+
+    def watch(self, fd: int, callback: Watch) -> None:
+        """Call back from `poll` whenever this descriptor can be read."""
+        self._watches[fd] = callback
+        self._poller.register(fd, READABLE)
+
+    def unwatch(self, fd: int) -> None:
+        """Stop watching a descriptor."""
+        if self._watches.pop(fd, None) is not None:
+            self._poller.unregister(fd)
+
+    @property
+    def open_sockets(self) -> int:
+        """Connections open or being opened."""
+        return len(self._pool.by_fd)
+
+    @property
+    def opening(self) -> int:
+        """Connections being opened."""
+        return sum(self._pool.opening)
+
+    def poll(self, until_ns: int) -> None:
+        """Wait for and handle what happens, at the latest until `until_ns`; returns early when anything happened."""
+        events = self._poller.wait(until_ns)
+        connections = self._pool.by_fd
+        for fd, mask in events:
+            connection = connections.get(fd)
+            if connection is None:
+                watch = self._watches.get(fd)
+                if watch is not None:
+                    watch()
+            elif connection.state is State.BUSY and mask == READABLE:
+                self._read(connection)
+            else:
+                self._advance(connection, mask)
+        now = time.monotonic_ns()
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_NS
+            self._sweep(now)
+
+    def abandon(self, message: str) -> None:
+        """Give up everything in flight (class `interrupted`) and close all connections."""
+        now = time.monotonic_ns()
+        for connection in list(self._pool.by_fd.values()):
+            if connection.exchange is not None:
+                self._finish(connection, ErrorClass.INTERRUPTED, message, now, close=True)
+            else:
+                self._pool.drop(connection)
+        for waiting in self._waiting:
+            while waiting:
+                self._end(waiting.popleft(), ErrorClass.INTERRUPTED, message, now)
+
+    def close(self) -> None:
+        """Close everything; what was in flight is reported as interrupted."""
+        self.abandon("closed")
+        self._poller.close()
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    def _dispatch(self, exchange: RawExchange) -> None:
+        target = exchange.job.target
+        connection = None if exchange.reconnected else self._pool.take_idle(target)
+        if connection is not None:
+            self._send(connection, exchange)
+            return
+        self._waiting[target].append(exchange)
+        # A connection already being opened ahead of need serves the first that waits.
+        if self._pool.opening[target] < len(self._waiting[target]):
+            self._open(target)
+
+    def _open(self, target: int) -> None:
+        now = time.monotonic_ns()
+        try:
+            self._pool.open(target, now)
+        except OSError as error:
+            if self._waiting[target]:
+                self._end(self._waiting[target].popleft(), ErrorClass.CONNECT, reason(error), now)
+
+    def _advance(self, connection: Connection, mask: int) -> None:
+        """Everything but the plain read of an answer."""
+        now = time.monotonic_ns()
+        try:
+            if connection.state is State.CONNECTING:
+                self._connected(connection, now)
+            elif connection.state is State.HANDSHAKE:
+                self._handshake(connection, mask, now)
+            elif connection.state is State.BUSY:
+                if mask & WRITABLE and connection.to_send:
+                    connection.flush()
+                    if not connection.to_send:
+                        self._poller.modify(connection.fd, READABLE)
+                if mask & ~WRITABLE:
+                    self._read(connection)
+            else:
+                # An idle connection that becomes readable was closed by the server, or talks out of turn.
+                self._pool.drop(connection)
+        except ssl.SSLError as error:
+            self._broken(connection, ErrorClass.TLS, reason(error), now)
+        except OSError as error:
+            failure = ErrorClass.RESET if connection.state is State.BUSY else ErrorClass.CONNECT
+            self._broken(connection, failure, reason(error), now)
+
+    def _connected(self, connection: Connection, now: int) -> None:
+        code = connection.connect_error()
+        if code:
+            raise OSError(code, "connect")
+        if connection.is_tls:
+            connection.state = State.HANDSHAKE
+            self._poller.modify(connection.fd, READABLE)
+            connection.handshake()
+        else:
+            self._ready(connection, now)
+
+    def _handshake(self, connection: Connection, mask: int, now: int) -> None:
+        if mask & WRITABLE:
+            connection.flush()
+        if mask & ~WRITABLE:
+            data, _ = connection.receive()
+            if not data:
+                raise ssl.SSLError("the server closed during the TLS handshake")
+            if connection.feed_handshake(data):
+                self._ready(connection, now)
+
+    def _ready(self, connection: Connection, now: int) -> None:
+        self._pool.opened(connection, now)
+        waiting = self._waiting[connection.target]
+        if waiting:
+            idle = self._pool.take_idle(connection.target)
+            assert idle is connection
+            self._send(connection, waiting.popleft())
+
+    def _broken(self, connection: Connection, failure: ErrorClass, message: str, now: int) -> None:
+        """The connection failed; its exchange, or the first that waits for it, fails with it."""
+        if connection.exchange is not None:
+            self._finish(connection, failure, message, now, close=True)
+            return
+        opening = connection.state in (State.CONNECTING, State.HANDSHAKE)
+        target = connection.target
+        started = connection.connect_start_ns
+        self._pool.drop(connection)
+        if opening and self._waiting[target]:
+            exchange = self._waiting[target].popleft()
+            exchange.connect_start_ns = started
+            self._end(exchange, failure, message, now)
+
+    # -- exchanges -----------------------------------------------------------------------------------------------
+
+    def _send(self, connection: Connection, exchange: RawExchange) -> None:
+        connection.exchange = exchange
+        connection.state = State.BUSY
+        connection.head = b""
+        connection.body = None
+        if connection.requests:
+            exchange.reused = True
+        else:
+            exchange.connect_start_ns = connection.connect_start_ns
+            exchange.connected_ns = connection.connected_ns
+        connection.requests += 1
+        now = time.monotonic_ns()
+        connection.last_activity_ns = now
+        if not exchange.sent_ns:
+            exchange.sent_ns = now
+        try:
+            connection.write(exchange.job.payload)
+        except ssl.SSLError as error:
+            self._broken(connection, ErrorClass.TLS, reason(error), time.monotonic_ns())
+        except OSError as error:
+            self._lost(connection, reason(error), time.monotonic_ns())
+        else:
+            if connection.to_send:
+                self._poller.modify(connection.fd, READABLE | WRITABLE)
+
+    def _read(self, connection: Connection) -> None:
+        exchange = connection.exchange
+        assert exchange is not None
+        try:
+            data, stamp = connection.receive()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(connection, reason(error), time.monotonic_ns())
+            return
+        now = time.monotonic_ns()
+        arrival = stamp - self.anchor.offset_ns if stamp else now
+        connection.last_activity_ns = now
+        self.reads += 1
+        exchange.bytes_received += len(data)
+        closed = not data
+        if connection.is_tls:
+            try:
+                data, closed_tls = connection.decrypt(data)
+            except ssl.SSLError as error:
+                self._finish(connection, ErrorClass.TLS, reason(error), now, close=True)
+                return
+            closed = closed or closed_tls
+        try:
+            if data:
+                self._take(connection, exchange, data, arrival, now)
+        except FramingError as error:
+            self._finish(connection, ErrorClass.MALFORMED, str(error), now, close=True)
+            return
+        body = connection.body
+        if body is not None and body.complete:
+            self._finish(connection, None, "", arrival, close=closed)
+        elif closed:
+            self._closed(connection, now)
+        elif exchange.bytes_received > MAX_RESPONSE_BYTES:
+            self._finish(connection, ErrorClass.MALFORMED, "the answer is too large", now, close=True)
+
+    def _take(self, connection: Connection, exchange: RawExchange, data: bytes, arrival: int, now: int) -> None:
+        body = connection.body
+        if body is None:
+            data = self._take_head(connection, exchange, data)
+            body = connection.body
+            if body is None or not data:
+                return
+        piece = body.feed(data)
+        if piece:
+            if not exchange.first_byte_ns:
+                exchange.first_byte_ns = arrival
+            exchange.pieces.append(piece)
+            exchange.arrivals.append(arrival)
+            exchange.reads.append(now)
+            if self._tap is not None:
+                self._tap(exchange.job.seq, piece, arrival)
+
+    def _take_head(self, connection: Connection, exchange: RawExchange, data: bytes) -> bytes:
+        """Collect the response head; return the bytes behind it once it is whole."""
+        connection.head += data
+        while True:
+            end = connection.head.find(b"\r\n\r\n")
+            if end < 0:
+                if len(connection.head) > MAX_HEAD:
+                    raise FramingError("the head of the answer is too long")
+                if not connection.head.startswith(b"HTTP/1."[: len(connection.head)]):
+                    raise FramingError("the answer does not begin with an HTTP/1.1 status line")
+                return b""
+            head = ResponseHead(connection.head[:end])
+            rest = connection.head[end + 4 :]
+            if head.status >= 200:
+                break
+            connection.head = rest  # an interim answer (100 Continue): the real one follows
+        connection.head = b""
+        exchange.status = head.status
+        exchange.headers = head.headers
+        connection.keep_alive = head.keep_alive
+        connection.body = Body(head)
+        return rest
+
+    def _closed(self, connection: Connection, now: int) -> None:
+        exchange = connection.exchange
+        assert exchange is not None
+        if connection.body is not None:
+            if connection.body.end_of_connection():
+                self._finish(connection, None, "", now, close=True)
+            else:
+                self._finish(connection, ErrorClass.TRUNCATED, "the connection closed mid-answer", now, close=True)
+        else:
+            self._lost(connection, "the server closed the connection without an answer", now)
+
+    def _lost(self, connection: Connection, message: str, now: int) -> None:
+        """A reset or close: re-send once when an idle reused connection died under us, else fail."""
+        exchange = connection.exchange
+        assert exchange is not None
+        if exchange.reused and not exchange.reconnected and not exchange.bytes_received:
+            exchange.reconnected = True
+            exchange.reused = False
+            connection.exchange = None
+            self._pool.drop(connection)
+            self._dispatch(exchange)
+            return
+        self._finish(connection, ErrorClass.RESET, message, now, close=True)
+
+    def _finish(
+        self, connection: Connection, failure: ErrorClass | None, message: str, at_ns: int, *, close: bool
+    ) -> None:
+        exchange = connection.exchange
+        assert exchange is not None
+        body = connection.body
+        reusable = not close and failure is None and body is not None and body.self_delimiting
+        connection.exchange = None
+        if reusable and connection.keep_alive and not connection.to_send:
+            self._pool.give_idle(connection)
+        else:
+            self._pool.drop(connection)
+        self._end(exchange, failure, message, at_ns)
+
+    def _end(self, exchange: RawExchange, failure: ErrorClass | None, message: str, at_ns: int) -> None:
+        exchange.end_ns = at_ns
+        exchange.failure = failure
+        exchange.message = message
+        self.in_flight -= 1
+        self.finished.append(exchange)
+
+    # -- time-outs -----------------------------------------------------------------------------------------------
+
+    def _sweep(self, now: int) -> None:
+        """Give up what has outlived its bounds. Swept every 50 ms: a time-out is late by that much at most."""
+        bounds = self._timeouts
+        idle_before = now - int(bounds.idle_seconds * _NANOSECONDS)
+        total_before = now - int(bounds.total_seconds * _NANOSECONDS)
+        connect_before = now - int(bounds.connect_seconds * _NANOSECONDS)
+        for connection in list(self._pool.by_fd.values()):
+            if connection.state is State.BUSY:
+                exchange = connection.exchange
+                assert exchange is not None
+                if exchange.sent_ns < total_before:
+                    text = f"no end after {bounds.total_seconds:g} s"
+                    self._finish(connection, ErrorClass.TIMEOUT, text, now, close=True)
+                elif connection.last_activity_ns < idle_before:
+                    text = f"silent for {bounds.idle_seconds:g} s"
+                    self._finish(connection, ErrorClass.TIMEOUT, text, now, close=True)
+            elif connection.state is not State.IDLE and connection.connect_start_ns < connect_before:
+                text = f"no connection within {bounds.connect_seconds:g} s"
+                self._broken(connection, ErrorClass.TIMEOUT, text, now)
