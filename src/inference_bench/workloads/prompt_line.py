@@ -1,0 +1,106 @@
+"""One line of a JSONL prompt file: what it may say, and a sentence for everything else."""
+
+from typing import Final, cast, get_args
+
+import orjson
+
+from inference_bench.api.protocols import Message, Role
+from inference_bench.workloads.choices import did_you_mean, shown
+from inference_bench.workloads.items import WorkItem
+
+MAX_OUTPUT_TOKENS: Final = 1_000_000
+MAX_CATEGORY_CHARACTERS: Final = 64
+_KEYS = ("prompt", "messages", "max_tokens", "category")
+_MESSAGE_KEYS = ("role", "content")
+_ROLES: tuple[str, ...] = get_args(Role)
+
+
+class LineError(Exception):
+    """A line is not a prompt: what is wrong with it, in a sentence, and what to do."""
+
+    def __init__(self, problem: str, *, hint: str | None = None) -> None:
+        super().__init__(problem)
+        self.hint = hint
+
+
+def parse_json_line(text: str, *, default_category: str) -> WorkItem:
+    """Return the work one JSON object describes; LineError when it is not one of the two known shapes."""
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise LineError(f"this line is not JSON: {error.msg} at column {error.colno}", hint=_SHAPES) from None
+    if not isinstance(value, dict):
+        raise LineError("this line is JSON but not an object", hint=_SHAPES)
+    _refuse_unknown(value, _KEYS, "a prompt")
+    if ("prompt" in value) == ("messages" in value):
+        raise LineError('this line needs exactly one of "prompt" and "messages"', hint=_SHAPES)
+    messages = _messages(value["messages"]) if "messages" in value else (Message("user", _text(value, "prompt")),)
+    return WorkItem(messages, _max_tokens(value.get("max_tokens")), _category(value.get("category"), default_category))
+
+
+_SHAPES = 'each line is {"prompt": "…"} or {"messages": [{"role": "user", "content": "…"}]}'
+
+
+def _messages(value: object) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        raise LineError('"messages" must be a list of at least one message', hint=_SHAPES)
+    messages = tuple(_message(one) for one in value)
+    if messages[-1].role != "user":
+        raise LineError(
+            f'"messages" end with the role {messages[-1].role}; the last one must be of the user',
+            hint="engines answer the last message of a user; continuing an answer is not the same work everywhere",
+        )
+    return messages
+
+
+def _message(value: object) -> Message:
+    if not isinstance(value, dict):
+        raise LineError('a message must be an object with "role" and "content"', hint=_SHAPES)
+    _refuse_unknown(value, _MESSAGE_KEYS, "a message")
+    role = value.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        guess = did_you_mean(role, _ROLES) if isinstance(role, str) else ""
+        named = shown(role) if isinstance(role, str) else "nothing"
+        raise LineError(f"the role of a message cannot be {named}{guess}", hint=f"roles: {', '.join(_ROLES)}")
+    return Message(cast("Role", role), _text(value, "content"))
+
+
+def _text(value: dict[str, object], key: str) -> str:
+    text = value.get(key)
+    if not isinstance(text, str):
+        raise LineError(f'"{key}" must be text')
+    if not text.strip():
+        raise LineError(f'"{key}" is empty')
+    if "\0" in text:
+        raise LineError(f'"{key}" holds a NUL character, which is no text')
+    return text
+
+
+def _max_tokens(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_OUTPUT_TOKENS:
+        raise LineError(f'"max_tokens" must be a whole number from 1 to {MAX_OUTPUT_TOKENS:,}')
+    return value
+
+
+def _category(value: object, default: str) -> str:
+    if value is None:
+        return default
+    if (
+        not isinstance(value, str)
+        or not value.strip()
+        or not value.isprintable()
+        or len(value) > MAX_CATEGORY_CHARACTERS
+    ):
+        raise LineError(f'"category" must be text of one line, at most {MAX_CATEGORY_CHARACTERS} characters')
+    return value.strip()
+
+
+def _refuse_unknown(value: dict[str, object], known: tuple[str, ...], what: str) -> None:
+    for key in value:
+        if key not in known:
+            raise LineError(
+                f"unknown key {shown(key)} in {what}{did_you_mean(key, known)}",
+                hint=f"known keys: {', '.join(known)}",
+            )
