@@ -1,0 +1,181 @@
+"""MetricsCalculator: the records of one service in one test, seen as metrics.
+
+It decides which requests count (good, in the window, no warm-up) and leaves each formula to its own module. It reads
+no file and knows no verdict; comparing services is done elsewhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from inference_bench.metrics.chunks import ChunkTable
+from inference_bench.metrics.columns import Floats, RequestColumns
+from inference_bench.metrics.definitions import METRICS, Metric
+from inference_bench.metrics.distribution import Distribution, describe
+from inference_bench.metrics.gaps import Gaps, chunk_gaps, token_gaps
+from inference_bench.metrics.goodput import Goodput, PerRequestLimits, goodput
+from inference_bench.metrics.throughput import Throughput, throughput
+from inference_bench.metrics.windows import Windows, checked, in_window, total_seconds
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """Requests of the window. sent = ok + failed + interrupted; `errors` counts the failed by class."""
+
+    sent: int
+    ok: int
+    failed: int
+    interrupted: int
+    errors: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """The first request of the test, warm-ups included: its TTFT, and the model load time the server told."""
+
+    ttft_ms: float | None
+    server_load_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StampFacts:
+    """How sharp the stamps are: first tokens that shared their read with other chunks, and all such reads."""
+
+    first_tokens: int
+    first_tokens_merged: int
+    merged_share: float | None
+    merged_reads: int
+
+
+class MetricsCalculator:
+    """Metrics of one service in one test.
+
+    Args:
+        requests: request records (columns of `records.REQUEST_COLUMNS`), warm-ups and failures included.
+        chunks: their text chunks (columns of `records.CHUNK_COLUMNS`); None when they were not kept. The chunks of a
+            request stand in stream order; requests may stand in any order in both tables.
+        windows: the steady windows [start, end) in ns of the monotonic clock, one per round.
+        slo: limits per request for goodput, None when nothing was promised.
+
+    Raises:
+        ValueError: the records are of several services or tests, or the windows are empty or overlap.
+    """
+
+    def __init__(
+        self,
+        requests: pa.Table,
+        chunks: pa.Table | None,
+        *,
+        windows: Windows,
+        slo: PerRequestLimits | None = None,
+    ) -> None:
+        self._columns = RequestColumns(requests)
+        for name in ("service", "test"):
+            if len(self._columns.distinct(name)) > 1:
+                raise ValueError(f"the records belong to more than one {name}")
+        self._chunks = None if chunks is None else ChunkTable(chunks)
+        self.windows = checked(windows)
+        self._slo = slo
+        self._counted = in_window(self._columns, self.windows)
+        self._good = self._columns.flag("ok") & self._counted
+
+    @property
+    def window_seconds(self) -> float:
+        """The summed length of the windows."""
+        return total_seconds(self.windows)
+
+    def values(self, metric_id: str) -> Floats:
+        """Return the values of a metric: good requests of the window (or their gaps), missing ones left out.
+
+        Raises:
+            KeyError: there is no such metric.
+        """
+        metric = METRICS[metric_id]
+        if metric.compute is None:
+            return self._gaps(metric).values
+        every = metric.compute(self._columns)[self._good]
+        return every[np.isfinite(every)]
+
+    def distribution(self, metric_id: str) -> Distribution:
+        """Return the figures of a metric; `missing` counts the good requests of the window that gave no value.
+
+        Raises:
+            KeyError: there is no such metric.
+        """
+        metric = METRICS[metric_id]
+        good = int(np.count_nonzero(self._good))
+        if metric.compute is None:
+            gaps = self._gaps(metric)
+            return describe(gaps.values, missing=good - gaps.requests, better=metric.better, pooled=True)
+        values = self.values(metric_id)
+        return describe(values, missing=good - int(values.size), better=metric.better)
+
+    def distributions(self) -> dict[str, Distribution]:
+        """Return the figures of every metric, one at a time."""
+        return {metric_id: self.distribution(metric_id) for metric_id in METRICS}
+
+    def _gaps(self, metric: Metric) -> Gaps:
+        if self._chunks is None:
+            return Gaps(np.empty(0), 0)
+        wanted = np.sort(self._columns.whole("seq").value[self._good])
+        return {"icl_ms": chunk_gaps, "itl_ms": token_gaps}[metric.id](self._chunks, wanted)
+
+    def zero_gap_share(self) -> float | None:
+        """Return the share of icl gaps that are 0 (chunks with one stamp); None without gaps."""
+        gaps = self.values("icl_ms")
+        return float(np.count_nonzero(gaps == 0) / gaps.size) if gaps.size else None
+
+    def counts(self) -> RequestCounts:
+        """Return how many requests of the window ended how."""
+        errors: dict[str, int] = {}
+        classes = self._columns.words("error_class")
+        for position in np.flatnonzero(self._counted & ~self._good):
+            name = classes[int(position)] or "unknown"
+            errors[name] = errors.get(name, 0) + 1
+        interrupted = errors.pop(INTERRUPTED, 0)
+        sent, ok = int(np.count_nonzero(self._counted)), int(np.count_nonzero(self._good))
+        return RequestCounts(sent, ok, sent - ok - interrupted, interrupted, dict(sorted(errors.items())))
+
+    def success_rate(self) -> float | None:
+        """Return ok / (ok + failed); interrupted requests are neither. None when nothing ended."""
+        counts = self.counts()
+        ended = counts.ok + counts.failed
+        return counts.ok / ended if ended else None
+
+    def throughput(self) -> Throughput:
+        """Return the rates inside the window."""
+        return throughput(self._columns, self._chunks, self.windows)
+
+    def goodput(self) -> Goodput | None:
+        """Return the rate of requests that met every limit; None when nothing was promised."""
+        if self._slo is None:
+            return None
+        classes = np.array([name == INTERRUPTED for name in self._columns.words("error_class")], dtype=np.bool_)
+        return goodput(self._columns, self._counted & ~classes, self.window_seconds, self._slo)
+
+    def cold_start(self) -> ColdStart | None:
+        """Return what the very first request saw; None when none was sent."""
+        sent = self._columns.whole("sent_ns")
+        if not sent.known.any():
+            return None
+        first = int(np.argmin(np.where(sent.known, sent.value, np.iinfo(np.int64).max)))
+        good = bool(self._columns.flag("ok")[first])
+        ttft = self._columns.elapsed_ms("first_token_ns", "sent_ns")[first] if good else np.nan
+        load = self._columns.number("server_load_ms")[first]
+        return ColdStart(_known(ttft), _known(load))
+
+    def stamps(self) -> StampFacts:
+        """Return how many first tokens of the window's good requests came in a merged read."""
+        known = self._good & self._columns.whole("first_token_ns").known
+        merged = known & self._columns.flag("first_token_merged")
+        total, shared = int(np.count_nonzero(known)), int(np.count_nonzero(merged))
+        reads = int(self._columns.whole("merged_reads").value[self._good].sum())
+        return StampFacts(total, shared, shared / total if total else None, reads)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,184 @@
+"""From journal to Parquet: a run's end, and the rescue of one that was killed.
+
+Everything streams batch by batch, so memory does not grow with the run. The journal goes only after every file that
+replaces it is whole and in place; a kill at any moment leaves a folder on which the same call does all of it again.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inference_bench.errors import RunFolderError
+from inference_bench.metrics.columns import RequestColumns
+from inference_bench.metrics.windows import in_window
+from inference_bench.results.atomic import replacing
+from inference_bench.results.folder import MANIFEST, RunFolder, shown_status
+from inference_bench.results.journal import read_journal
+from inference_bench.results.manifest import FileFacts, Manifest
+from inference_bench.results.schema import Part, parquet_schema
+
+REQUESTS: Final = "requests.parquet"
+CHUNKS: Final = "chunks.parquet"
+WORKER_SAMPLES: Final = "worker_samples.parquet"
+_REMOVING: Final = "journal.removing"
+_GROUP_ROWS: Final = 131_072
+_GROUP_BYTES: Final = 8_000_000
+_MARKS: Final = {"chunks": ["seq", "arrival_ns", "read_ns"]}
+
+Summarise = Callable[[RunFolder], None]
+FinalStatus = Literal["complete", "partial", "failed"]
+
+
+def finalise(
+    folder: RunFolder,
+    *,
+    status: FinalStatus,
+    save_raw_data: bool,
+    summarise: Summarise | None = None,
+) -> Manifest:
+    """Turn the journal into Parquet files, let `summarise` read them, close the manifest, remove the journal.
+
+    `in_window` is filled from the manifest's windows (null where a test's windows are not known). Without
+    `save_raw_data` the chunks are there for `summarise` (see `tables`), and gone afterwards. A run in which any
+    answer came from a simulated engine is marked simulated.
+
+    Raises:
+        RunFolderError: there is no journal to read.
+    """
+    manifest = _write_tables(folder, save_raw_data=save_raw_data)
+    if summarise is not None:
+        summarise(folder)
+    return _close(folder, manifest, status)
+
+
+def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifest:
+    """Rescue what the journal of a run that ended early holds; its status becomes, and stays, partial.
+
+    A complete run is left as it is; a journal that a kill left beside its whole files is removed.
+
+    Raises:
+        RunFolderError: the run is still going on, or there is nothing to recover.
+    """
+    manifest = folder.read_manifest()
+    if shown_status(manifest) == "running":
+        raise RunFolderError(f"{folder.test_id} is still running", hint="Wait for its end, or stop it first.")
+    if manifest.status == "complete":
+        remove_journal(folder)
+        return manifest
+    if folder.journal.is_dir():
+        return finalise(folder, status="partial", save_raw_data=True, summarise=summarise)
+    if not folder.file(REQUESTS).is_file():
+        raise RunFolderError(f"{folder.test_id} holds neither a journal nor {REQUESTS}: nothing was measured")
+    return _close(folder, manifest, "partial")
+
+
+def remove_journal(folder: RunFolder) -> None:
+    """Remove the journal; a kill in between leaves no half of it under its name."""
+    removing = folder.file(_REMOVING)
+    if folder.journal.is_dir():
+        if removing.is_dir():
+            shutil.rmtree(removing)
+        folder.journal.rename(removing)
+    if removing.is_dir():
+        shutil.rmtree(removing)
+
+
+def chunks_file(folder: RunFolder) -> Path | None:
+    """Return where the run's chunks are: kept, or for the time of finalising beside the journal; None when not kept."""
+    return next((path for path in (folder.file(CHUNKS), folder.journal / CHUNKS) if path.is_file()), None)
+
+
+def _write_tables(folder: RunFolder, *, save_raw_data: bool) -> Manifest:
+    if not folder.journal.is_dir():
+        raise RunFolderError(f"{folder.test_id} has no journal")
+    manifest = folder.read_manifest()
+    simulated = manifest.simulated or _saw_simulation(folder)
+    manifest = manifest.model_copy(update={"simulated": simulated})
+    _write(folder.file(REQUESTS), "requests", _placed(read_journal(folder.journal), manifest), simulated=simulated)
+    chunks = (folder.path if save_raw_data else folder.journal) / CHUNKS
+    _write(chunks, "chunks", read_journal(folder.journal, "chunks"), simulated=simulated)
+    _write(folder.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
+    folder.write_manifest(manifest)
+    return manifest
+
+
+def _close(folder: RunFolder, manifest: Manifest, status: FinalStatus) -> Manifest:
+    """Say in the manifest what became of the run and what it left; the journal goes last."""
+    manifest = manifest.model_copy(update={"status": status, "files": _files(folder)})
+    folder.write_manifest(manifest)
+    remove_journal(folder)
+    return manifest
+
+
+def _files(folder: RunFolder) -> dict[str, FileFacts]:
+    found = {}
+    for path in sorted(folder.path.rglob("*")):
+        name = path.relative_to(folder.path).as_posix()
+        if path.is_file() and name != MANIFEST and not name.startswith(("journal", ".")):
+            rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
+            found[name] = FileFacts(bytes=path.stat().st_size, rows=rows)
+    return found
+
+
+def _saw_simulation(folder: RunFolder) -> bool:
+    return any(RequestColumns(_table(batch)).flag("simulated").any() for batch in read_journal(folder.journal))
+
+
+def _placed(batches: Iterable["pa.RecordBatch"], manifest: Manifest) -> Iterator["pa.RecordBatch"]:
+    """Yield the batches with `in_window` filled, null for requests whose test has no known windows."""
+    for batch in batches:
+        columns = RequestColumns(_table(batch))
+        tests, services = columns.words("test"), columns.words("service")
+        pairs = np.array([f"{test}\0{service}" for test, service in zip(tests, services, strict=True)])
+        inside = np.zeros(batch.num_rows, dtype=np.bool_)
+        unknown = np.zeros(batch.num_rows, dtype=np.bool_)
+        for pair in np.unique(pairs):
+            test, _, service = str(pair).partition("\0")
+            rows = pairs == pair
+            windows = manifest.window_bounds(test, service)
+            if windows:
+                inside |= rows & in_window(columns, windows)
+            else:
+                unknown |= rows
+        position = batch.schema.get_field_index("in_window")
+        yield batch.set_column(position, batch.schema.field(position), pa.array(inside, mask=unknown))
+
+
+def _write(path: Path, part: Part, batches: Iterable["pa.RecordBatch"], *, simulated: bool) -> None:
+    """Write one Parquet file in row groups of bounded size."""
+    schema = parquet_schema(part, simulated=simulated)
+    words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    # Marks of chunks rise steadily: differences pack them far better than a dictionary, and cost less.
+    marks = _MARKS.get(part, [])
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=words,  # type: ignore[arg-type] # a list of columns; the stubs know bool only
+            column_encoding=dict.fromkeys(marks, "DELTA_BINARY_PACKED") or None,
+        ) as writer,
+    ):
+        waiting: list[pa.RecordBatch] = []
+        for batch in batches:
+            waiting.append(batch)
+            if _full(waiting):
+                writer.write_table(pa.Table.from_batches(waiting).cast(schema))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting).cast(schema))
+
+
+def _full(waiting: list["pa.RecordBatch"]) -> bool:
+    rows = sum(batch.num_rows for batch in waiting)
+    return rows >= _GROUP_ROWS or sum(batch.nbytes for batch in waiting) >= _GROUP_BYTES
+
+
+def _table(batch: "pa.RecordBatch") -> pa.Table:
+    return pa.Table.from_batches([batch])

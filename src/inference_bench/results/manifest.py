@@ -1,0 +1,123 @@
+"""test_manifest.json: what a run is, where and with what it was made, and what became of it. Models only.
+
+Reading and writing the file is the run folder's business. Secrets have no place in it: the configuration names them,
+and the models here have no field that could hold one.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from inference_bench.results.environment import Environment
+from inference_bench.results.liveness import ProcessMark
+from inference_bench.results.schema import SCHEMA_VERSION
+
+RunStatus = Literal["running", "complete", "partial", "failed"]
+StampSource = Literal["kernel", "read"]
+TestKind = Literal["ttft", "load"]
+
+_MODEL = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClockAnchor(BaseModel):
+    """One moment on both clocks, in ns: turns the monotonic marks of the records into wall time."""
+
+    model_config = _MODEL
+
+    wall_ns: int
+    monotonic_ns: int
+
+
+class Window(BaseModel):
+    """The steady window of one round, [start, end) on the monotonic clock."""
+
+    model_config = _MODEL
+
+    round: int
+    start_ns: int
+    end_ns: int
+
+
+class LoadShape(BaseModel):
+    """What a test asks for, in the words of the configuration; None where a key does not concern it."""
+
+    model_config = _MODEL
+
+    arrivals: str | None = None
+    concurrent_users: int | None = None
+    rate: float | None = None
+    think_time_seconds: float | None = None
+    duration_seconds: float | None = None
+    requests: int | None = None
+    iterations: int | None = None
+    ramp_up_seconds: float | None = None
+    warmup_requests: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+class PlannedTest(BaseModel):
+    """One test of the plan. `rounds` is what is run, after it was raised to suit the number of services."""
+
+    model_config = _MODEL
+
+    name: str
+    kind: TestKind
+    rounds: int
+    load: LoadShape
+
+
+class ServiceFacts(BaseModel):
+    """A measured service: how it was reached, and what it said of itself (None: it did not)."""
+
+    model_config = _MODEL
+
+    name: str
+    engine: str
+    dialect: str | None = None
+    product: str | None = None
+    version: str | None = None
+    model: str | None = None
+    url: str
+    addresses: tuple[str, ...] = ()
+    simulated: bool = False
+    said: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class FileFacts(BaseModel):
+    """A file of the run folder; `rows` where it has rows."""
+
+    model_config = _MODEL
+
+    bytes: int
+    rows: int | None = None
+
+
+class Manifest(BaseModel):
+    """The run. `windows` maps test and service to the windows of the rounds that were completed."""
+
+    model_config = _MODEL
+
+    schema_version: int = SCHEMA_VERSION
+    test_id: str
+    name: str
+    created: datetime
+    clock: ClockAnchor
+    stamp_source: StampSource
+    status: RunStatus
+    simulated: bool
+    seed: int
+    nonce: str
+    config: dict[str, JsonValue]
+    environment: Environment
+    services: tuple[ServiceFacts, ...]
+    files: dict[str, FileFacts] = Field(default_factory=dict)
+    plan: tuple[PlannedTest, ...] = ()
+    windows: dict[str, dict[str, tuple[Window, ...]]] = Field(default_factory=dict)
+    process: ProcessMark | None = None
+    notes: tuple[str, ...] = ()
+
+    def window_bounds(self, test: str, service: str) -> tuple[tuple[int, int], ...]:
+        """Return the windows of one service in one test as (start_ns, end_ns); none when they are not known."""
+        return tuple((window.start_ns, window.end_ns) for window in self.windows.get(test, {}).get(service, ()))

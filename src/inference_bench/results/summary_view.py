@@ -1,0 +1,99 @@
+"""A test's summary as rows of text: the same rows for the terminal, Markdown and whoever draws a table. No markup here.
+
+A missing value is shown as a dash, with the n it would need where that is the reason.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from inference_bench.results.summary import ServiceSummary, TestSummary
+
+MISSING: Final = "–"
+
+_STATISTICS: Final = (
+    ("TTFT p50, ms", "ttft_ms", "p50"),
+    ("TTFT p95, ms", "ttft_ms", "p95"),
+    ("TTFT p99, ms", "ttft_ms", "p99"),
+    ("TTFT from intended p95, ms", "ttft_intended_ms", "p95"),
+    ("TPOT p50, ms", "tpot_ms", "p50"),
+    ("Chunk gap p50, ms", "icl_ms", "p50"),
+    ("Chunk gap p99, ms", "icl_ms", "p99"),
+    ("E2E p50, ms", "e2e_ms", "p50"),
+    ("E2E p95, ms", "e2e_ms", "p95"),
+    ("Output tokens p50", "output_tokens", "p50"),
+)
+
+
+def number(value: float | None) -> str:
+    """Return a figure with about three digits that mean something; a dash when it is missing."""
+    if value is None:
+        return MISSING
+    size = abs(value)
+    decimals = 0 if size >= 1000 or value == int(value) else 1 if size >= 100 else 2 if size >= 1 else 3
+    return f"{value:,.{decimals}f}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as per cent; 100 % only when it is all of them."""
+    if share is None:
+        return MISSING
+    shown = f"{100 * share:.1f}"
+    return f"{'>99.9' if shown == '100.0' and share < 1 else shown} %"
+
+
+def statistic(service: ServiceSummary, metric: str, name: str) -> str:
+    """Return one statistic of a metric as text."""
+    found = service.metrics.get(metric)
+    if found is None or found.n == 0:
+        return MISSING
+    value: float | None = getattr(found, name)
+    if value is None and name in found.needed_n:
+        return f"{MISSING} (n {found.n} of {found.needed_n[name]})"
+    return number(value)
+
+
+def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
+    """Return (label, one cell per service in the summary's order) for every figure that any service has."""
+    services = list(test.services.values())
+    made: list[tuple[str, list[str]]] = []
+
+    def add(label: str, cell: Callable[[ServiceSummary], str]) -> None:
+        cells = [cell(service) for service in services]
+        if any(text != MISSING for text in cells):
+            made.append((label, cells))
+
+    add("Engine", lambda service: service.engine)
+    add("Requests good / sent", lambda service: f"{service.requests.ok} / {service.requests.sent}")
+    add("Failed", _errors)
+    add("Success rate", lambda service: percent(service.requests.success_rate))
+    for label, metric, name in _STATISTICS:
+        add(label, lambda service, metric=metric, name=name: statistic(service, metric, name))  # type: ignore[misc]
+    if test.kind == "load":
+        add("Requests/s", lambda service: number(service.throughput.requests_per_s))
+        add("Output tokens/s", lambda service: number(service.throughput.output_tokens_per_s))
+        add("In flight mean / max", _in_flight)
+    add("Goodput, requests/s", lambda service: number(service.goodput.requests_per_s if service.goodput else None))
+    add("Goodput attainment", lambda service: percent(service.goodput.attainment if service.goodput else None))
+    add("Cost per 1M output tokens", _cost)
+    add("Validity", lambda service: service.validity.verdict)
+    return made
+
+
+def _errors(service: ServiceSummary) -> str:
+    named = [f"{name} {count}" for name, count in service.requests.errors.items()]
+    if service.requests.interrupted:
+        named.append(f"interrupted {service.requests.interrupted}")
+    return ", ".join(named) or MISSING
+
+
+def _in_flight(service: ServiceSummary) -> str:
+    rates = service.throughput
+    if rates.concurrency_mean is None:
+        return MISSING
+    return f"{number(rates.concurrency_mean)} / {rates.concurrency_max}"
+
+
+def _cost(service: ServiceSummary) -> str:
+    if service.cost is None or service.cost.per_million_output_tokens is None:
+        return MISSING
+    return f"{number(service.cost.per_million_output_tokens)} {service.cost.currency}"

@@ -1,0 +1,97 @@
+"""Reading a finished run's Parquet files: the records of one service in one test, never all of it at once."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from inference_bench.errors import RunFolderError
+from inference_bench.metrics.columns import Ints
+from inference_bench.results.finalise import REQUESTS, WORKER_SAMPLES, chunks_file
+from inference_bench.results.folder import RunFolder
+
+_NOT_MEASURED = frozenset({"request_id", "error_message", "response_text"})
+_CHUNK_COLUMNS = ("seq", "arrival_ns", "tokens")
+
+
+def load_requests(folder: RunFolder, *, test: str, service: str) -> pa.Table:
+    """Return the request records of one service in one test, without their texts.
+
+    Raises:
+        RunFolderError: the run has no requests.parquet that can be read.
+    """
+    path = folder.file(REQUESTS)
+    try:
+        names = [name for name in pq.read_schema(path).names if name not in _NOT_MEASURED]
+        return pq.read_table(path, columns=names, filters=[("test", "==", test), ("service", "==", service)])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunFolderError(f"{path} is missing or damaged") from error
+
+
+def load_chunks(folder: RunFolder, requests: pa.Table, *, columns: Sequence[str] = _CHUNK_COLUMNS) -> pa.Table | None:
+    """Return the text chunks of these requests in stream order; None when the run did not keep chunks.
+
+    Raises:
+        RunFolderError: the file cannot be read.
+    """
+    path = chunks_file(folder)
+    if path is None:
+        return None
+    wanted = np.sort(np.asarray(requests.column("seq").to_numpy(), dtype=np.int64))
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+            found = []
+            for group in range(file.num_row_groups):
+                if _may_hold(file.metadata.row_group(group), wanted):
+                    table = file.read_row_group(group, columns=list(columns))
+                    found.append(table.filter(pc.is_in(table.column("seq"), value_set=pa.array(wanted))))
+            return pa.concat_tables(found) if found else schema.empty_table()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunFolderError(f"{path} is damaged") from error
+
+
+def load_worker_samples(folder: RunFolder) -> pa.Table:
+    """Return the workers' samples of themselves (columns of WORKER_SAMPLE_COLUMNS).
+
+    Raises:
+        RunFolderError: the file is missing or cannot be read.
+    """
+    path = folder.file(WORKER_SAMPLES)
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunFolderError(f"{path} is missing or damaged") from error
+
+
+def outcome_counts(folder: RunFolder) -> dict[tuple[str, str], Counter[bool]]:
+    """Return how many requests ended well (True) and failed (False), per (test, service), in order of occurrence.
+
+    Warm-ups are not counted; a pair that has nothing else is there with an empty count.
+
+    Raises:
+        RunFolderError: the run has no requests.parquet that can be read.
+    """
+    path = folder.file(REQUESTS)
+    try:
+        with pq.ParquetFile(path) as file:
+            counts: dict[tuple[str, str], Counter[bool]] = {}
+            for batch in file.iter_batches(columns=["test", "service", "warmup", "ok"]):
+                for test, service, warmup, ok in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    count = counts.setdefault((test, service), Counter())
+                    count[ok] += not warmup
+            return counts
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunFolderError(f"{path} is missing or damaged") from error
+
+
+def _may_hold(group: "pq.RowGroupMetaData", wanted: Ints) -> bool:
+    """Return whether a row group can hold a wanted request: tests run one after the other, so most cannot."""
+    statistics = group.column(0).statistics
+    if statistics is None or not isinstance(statistics.min, int) or not isinstance(statistics.max, int):
+        return True
+    first = int(np.searchsorted(wanted, statistics.min))
+    return first < wanted.size and bool(wanted[first] <= statistics.max)
