@@ -1,0 +1,1 @@
+"""When to ask, and the measuring itself: plan, arrivals, worker processes, runners, validity, analysis."""

@@ -1,0 +1,144 @@
+"""From records to measurements: a run folder's tables become its summary, with a verdict on each service's validity.
+
+Everything is read from the folder (tables, manifest), so that a run that was cut short is summed up by the same code
+that sums up a whole one.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from inference_bench.config.models import PerRequestSlo
+from inference_bench.metrics.calculator import MetricsCalculator
+from inference_bench.results.folder import RunFolder
+from inference_bench.results.manifest import Manifest, PlannedTest
+from inference_bench.results.summarise import summarise_service, worst
+from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, Validity, write_summary
+from inference_bench.results.summary_csv import write_summary_csv
+from inference_bench.results.tables import load_chunks, load_requests, load_worker_samples
+from inference_bench.testing.validity import Facts, judge
+
+Bounds = Sequence[tuple[int, int]]
+_NOT_MEASURED = Validity(verdict="invalid", reasons=("no steady window was completed",))
+
+
+def write_summaries(folder: RunFolder) -> None:
+    """Sum the run up and write summary.json and summary.csv. Raises RunFolderError when its tables are damaged."""
+    summary = summarise_run(folder)
+    write_summary(folder, summary)
+    write_summary_csv(folder, summary)
+
+
+def summarise_run(folder: RunFolder) -> Summary:
+    """Return the summary of everything the run's tables hold. Raises RunFolderError when they are damaged."""
+    manifest = folder.read_manifest()
+    samples = load_worker_samples(folder)
+    tests = tuple(_summarise_test(folder, manifest, test, samples) for test in manifest.plan)
+    simulated = manifest.simulated or any(service.simulated for test in tests for service in test.services.values())
+    return Summary(test_id=folder.test_id, simulated=simulated, tests=tests)
+
+
+def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, samples: pa.Table) -> TestSummary:
+    services: dict[str, ServiceSummary] = {}
+    for facts in manifest.services:
+        requests = load_requests(folder, test=test.name, service=facts.name)
+        bounds = manifest.window_bounds(test.name, facts.name) or _bounds_of_a_cut_test(test, requests)
+        calculator = MetricsCalculator(
+            requests, load_chunks(folder, requests), windows=bounds, slo=limits_of(manifest.config, test.name)
+        )
+        validity = _validity(calculator, test, bounds, samples) if bounds else _NOT_MEASURED
+        simulated = facts.simulated or bool(np.any(requests.column("simulated").to_numpy(zero_copy_only=False)))
+        services[facts.name] = summarise_service(
+            calculator, engine=facts.engine, simulated=simulated, validity=validity
+        )
+    windows = [service.window_s for service in services.values()]
+    return TestSummary(
+        name=test.name,
+        kind=test.kind,
+        load=test.load,
+        rounds=test.rounds,
+        window_s=min(windows) if windows else None,
+        services=services,
+        validity=worst([service.validity for service in services.values()]),
+    )
+
+
+def _bounds_of_a_cut_test(test: PlannedTest, requests: pa.Table) -> Bounds:
+    """A TTFT test that was killed has no window written down, but single requests are whole whenever it ended."""
+    if test.kind != "ttft":
+        return ()
+    counted = requests.filter(pa.compute.invert(requests.column("warmup")))
+    sent = counted.column("sent_ns").drop_null().to_numpy()
+    ended = counted.column("end_ns").drop_null().to_numpy()
+    return ((int(sent.min()), int(ended.max()) + 1),) if sent.size and ended.size else ()
+
+
+def limits_of(config: Mapping[str, object], test: str) -> PerRequestSlo | None:
+    """Return the limits per request that the configuration sets for a test (its own, else the run's); None of none."""
+    own: object = None
+    load_tests = config.get("load_tests")
+    if isinstance(load_tests, Sequence):
+        own = next(
+            (entry.get("slo") for entry in load_tests if isinstance(entry, Mapping) and entry["name"] == test), None
+        )
+    chosen = own or config.get("slo")
+    if not isinstance(chosen, Mapping) or not isinstance(chosen.get("per_request"), Mapping):
+        return None
+    limits = PerRequestSlo.model_validate(chosen["per_request"])
+    return limits if any(value is not None for value in limits.model_dump().values()) else None
+
+
+def _validity(calculator: MetricsCalculator, test: PlannedTest, bounds: Bounds, samples: pa.Table) -> Validity:
+    rates = calculator.throughput()
+    lag = calculator.values("send_lag_ms")
+    ttft = calculator.values("ttft_ms")
+    asked = test.load.duration_seconds
+    sent_over_asked = None
+    if rates.rate_asked and rates.rate_sent is not None:
+        sent_over_asked = rates.rate_sent / rates.rate_asked
+    workers = worker_facts(samples, bounds)
+    judgement = judge(
+        Facts(
+            send_lag_p99_ms=float(np.percentile(lag, 99)) if lag.size else None,
+            ttft_median_ms=float(np.median(ttft)) if ttft.size else None,
+            rate_sent_over_asked=sent_over_asked,
+            merged_first_token_share=calculator.stamps().merged_share,
+            worker_wait_share=workers.worker_wait_share,
+            clock_step_ms=workers.clock_step_ms,
+            window_over_asked=calculator.window_seconds / asked if asked else None,
+            longest_stall_ms=workers.longest_stall_ms,
+        )
+    )
+    return Validity(verdict=judgement.verdict, reasons=tuple(judgement.reasons))
+
+
+def worker_facts(samples: pa.Table, bounds: Bounds) -> Facts:
+    """Return what the workers' samples say of these windows: the worst worker's share of time it could not run, its
+    longest stall, the largest clock step. A sample speaks for the time since the one before it.
+    """
+    shares: list[float] = []
+    stalls: list[float] = []
+    steps: list[float] = []
+    total = sum(end - start for start, end in bounds)
+    for worker in np.unique(samples.column("worker").to_numpy()):
+        rows = samples.filter(pa.compute.equal(samples.column("worker"), worker)).sort_by("at_ns")
+        at = rows.column("at_ns").to_numpy()
+        late = rows.column("late_ns").to_numpy()
+        waited = rows.column("wait_ns")
+        known = waited.null_count == 0
+        grown = 0.0
+        for start, end in bounds:
+            late_in = float(np.diff(np.interp([start, end], at, late))[0])
+            waited_in = float(np.diff(np.interp([start, end], at, waited.to_numpy()))[0]) if known else 0.0
+            grown += max(late_in, waited_in)
+            inside = (at > start) & (np.concatenate([at[:1], at[:-1]]) < end)
+            stalls.extend(rows.column("longest_stall_ns").to_numpy()[inside] / 1e6)
+            offsets = rows.column("wall_offset_ns").to_numpy()
+            steps.extend(np.abs(np.diff(offsets, prepend=offsets[:1]))[inside] / 1e6)
+        shares.append(grown / total if total else 0.0)
+    return Facts(
+        worker_wait_share=max(shares, default=None),
+        longest_stall_ms=float(max(stalls)) if stalls else None,
+        clock_step_ms=float(max(steps)) if steps else None,
+    )

@@ -1,0 +1,108 @@
+"""Load tests: every service the same plan, in rounds, the order rotated; closed loops of users, or intended times.
+
+A turn is: a few uncounted warm-up requests, the ramp, the steady window, the drain. All times are absolute on the one
+monotonic clock, set before the turn begins; users and arrivals are divided over the workers.
+"""
+
+import time
+from collections.abc import Iterator
+
+from inference_bench.testing.context import RunContext, Window
+from inference_bench.testing.frames import Stage
+from inference_bench.testing.plan import LoadPlan, Turn
+from inference_bench.testing.pool import JobTuple
+from inference_bench.testing.rendering import TestShape
+from inference_bench.testing.stages import LEAD_NS, run_stage
+
+_NANOSECONDS = 1_000_000_000
+
+
+async def run_load(context: RunContext, plan: LoadPlan, shape: TestShape) -> bool:
+    """Run all rounds of one load test; return whether it was interrupted. Raises WorkerDiedError."""
+    context.watcher.test_began(plan.name, "load", len(plan.turns))
+    for turn in plan.turns:
+        name = context.services[turn.service].name
+        if plan.settings.warmup_requests and await _warm_up(context, plan, shape, turn):
+            return True
+        planned = turn.requests or len(plan.offsets[turn.round_no])
+        context.watcher.turn_began(plan.name, name, turn.round_no, turn.steady_seconds, planned)
+        window, interrupted = await (_open_turn if plan.open_loop else _closed_turn)(context, plan, shape, turn)
+        context.record_window(plan.name, name, window)
+        context.watcher.turn_ended(plan.name)
+        if interrupted:
+            return True
+    return False
+
+
+async def _warm_up(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> bool:
+    """Send the uncounted requests, at most as many at once as the test has users; True when interrupted."""
+    start = time.monotonic_ns() + LEAD_NS // 4
+    count = plan.settings.warmup_requests
+    users = min(count, plan.settings.concurrent_users or count)
+
+    def stage_of(worker: int, number: int) -> Stage | None:
+        starts = tuple((user, start) for user in range(users))
+        return Stage(number, starts, 0, 0, ((turn.service, users),)) if worker == 0 else None
+
+    def jobs_of(_worker: int, _start: int) -> Iterator[JobTuple]:
+        for index in range(count):
+            yield context.renderer.job(shape, turn.service, index, round_no=turn.round_no, warmup=True)
+
+    return (await run_stage(context.pool, stage_of, jobs_of, start_ns=start, stop=context.stop)).interrupted
+
+
+async def _closed_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> tuple[Window, bool]:
+    """Users start spread over the ramp and go on until the window closes or the requests are used up."""
+    settings = plan.settings
+    users = settings.concurrent_users or 1
+    workers = min(context.pool.count, users)
+    start = time.monotonic_ns() + LEAD_NS
+    ramp = int(settings.ramp_up_seconds * _NANOSECONDS)
+    opens = start + ramp
+    closes = opens + int(turn.steady_seconds * _NANOSECONDS) if turn.steady_seconds is not None else 0
+
+    def stage_of(worker: int, number: int) -> Stage | None:
+        if worker >= workers:
+            return None
+        starts = tuple((user, start + ramp * user // users) for user in range(worker, users, workers))
+        think = int(settings.think_time_seconds * _NANOSECONDS)
+        return Stage(number, starts, think, closes, ((turn.service, len(starts)),))
+
+    def jobs_of(worker: int, _start: int) -> Iterator[JobTuple]:
+        index = worker
+        while turn.requests is None or index < turn.requests:
+            yield context.renderer.job(shape, turn.service, index, round_no=turn.round_no)
+            index += workers
+
+    result = await run_stage(context.pool, stage_of, jobs_of, start_ns=start, stop=context.stop)
+    # A turn that ends by its requests is steady from the end of the ramp until the last was sent.
+    ended = closes or max(result.last_sent_ns + 1, opens)
+    if result.interrupted:
+        ended = min(ended, result.ended_ns)
+    return Window(turn.round_no, opens, max(opens, ended)), result.interrupted
+
+
+async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> tuple[Window, bool]:
+    """Every request at its intended time, whatever became of those before it."""
+    offsets = plan.offsets[turn.round_no]
+    start = time.monotonic_ns() + LEAD_NS
+    ramp = int(plan.settings.ramp_up_seconds * _NANOSECONDS)
+    opens = start + ramp
+    workers = max(1, min(context.pool.count, len(offsets)))
+
+    def stage_of(worker: int, number: int) -> Stage | None:
+        return Stage(number, (), 0, 0, ((turn.service, 0),)) if worker < workers else None
+
+    def jobs_of(worker: int, _start: int) -> Iterator[JobTuple]:
+        for index in range(worker, len(offsets), workers):
+            at = start + int(offsets[index])
+            yield context.renderer.job(shape, turn.service, index, round_no=turn.round_no, intended_ns=at)
+
+    result = await run_stage(context.pool, stage_of, jobs_of, start_ns=start, stop=context.stop)
+    if turn.steady_seconds is not None:
+        closes = opens + int(turn.steady_seconds * _NANOSECONDS)
+    else:
+        closes = start + int(offsets[-1]) + 1 if len(offsets) else opens
+    if result.interrupted:
+        closes = min(closes, result.ended_ns)
+    return Window(turn.round_no, opens, max(opens, closes)), result.interrupted

@@ -1,0 +1,272 @@
+"""The processes of a run: started, set up, fed, listened to, ended. It knows pipes and frames, no schedule.
+
+Workers and the decoder are fresh interpreters (never forks), in a process group of their own so that Ctrl-C reaches
+the coordinator alone, but in the same session: Linux schedules by session (autogroup), and a client split over
+sessions can starve itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import inference_bench
+from inference_bench.api.exchange import Timeouts
+from inference_bench.api.targets import Target
+from inference_bench.errors import WorkerDiedError
+from inference_bench.testing.frames import FrameReader, Progress, Stage, Tally, encode
+
+START_SECONDS = 30.0
+END_SECONDS = 30.0
+JobTuple = tuple[int, int, int, bytes, bytes]  # seq, target, intended ns, payload, meta
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """What the coordinator knows of one worker."""
+
+    pid: int
+    taken: int = 0
+    in_flight: int = 0
+    heard_ns: int = 0
+    first_sent_ns: int = 0
+    last_sent_ns: int = 0
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class WorkerPool:
+    """`count` workers and one decoder that writes to `journal`. Use as an asynchronous context manager."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        timeouts: Timeouts,
+        *,
+        count: int,
+        journal: Path,
+        stamps: bool,
+        keep_text: bool,
+        on_counts: Callable[[Mapping[tuple[str, str], Tally]], None] | None = None,
+    ) -> None:
+        self._targets = list(targets)
+        self._timeouts = timeouts
+        self._count = count
+        self._journal = journal
+        self._stamps = stamps
+        self._keep_text = keep_text
+        self._on_counts = on_counts
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._decoder: asyncio.subprocess.Process | None = None
+        self._listeners: list[asyncio.Task[None]] = []
+        self._errors: IO[bytes] | None = None
+        self._died: WorkerDiedError | None = None
+        self._ending = False
+        self._changed = asyncio.Event()
+        self.workers: list[WorkerState] = []
+        self.decoder_pid = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            await asyncio.wait_for(self._start(), START_SECONDS)
+        except TimeoutError as error:
+            await self._kill()
+            raise WorkerDiedError(f"the measuring processes did not start within {START_SECONDS:g} s") from error
+        except BaseException:
+            await self._kill()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.end()
+
+    @property
+    def count(self) -> int:
+        """Number of workers."""
+        return self._count
+
+    async def _start(self) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _kill, after its readers ended
+        pipes = [os.pipe() for _ in range(self._count)]
+        try:
+            for number, (_, write_end) in enumerate(pipes):
+                os.set_inheritable(write_end, True)
+                process = await self._spawn("inference_bench.testing.worker", [str(write_end)], [write_end])
+                self._processes.append(process)
+                self.workers.append(WorkerState(process.pid))
+                self._tell(number, ("setup", number, self._targets, self._timeouts, self._stamps))
+            read_ends = [read_end for read_end, _ in pipes]
+            arguments = [str(self._journal), "1" if self._keep_text else "0", *map(str, read_ends)]
+            self._decoder = await self._spawn("inference_bench.testing.decoder", arguments, read_ends)
+            self.decoder_pid = self._decoder.pid
+        finally:
+            for read_end, write_end in pipes:
+                os.close(read_end)
+                os.close(write_end)
+        for number, process in enumerate(self._processes):
+            await self._expect_ready(process, f"worker {number}")
+            self._listeners.append(asyncio.create_task(self._listen(process, f"worker {number}")))
+        await self._expect_ready(self._decoder, "the decoder")
+        self._listeners.append(asyncio.create_task(self._listen(self._decoder, "the decoder")))
+
+    async def _spawn(self, module: str, arguments: list[str], fds: list[int]) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._errors,
+            pass_fds=fds,
+            env={**os.environ, "PYTHONPATH": _python_path()},
+            process_group=0,
+            limit=1 << 20,
+        )
+
+    async def _expect_ready(self, process: asyncio.subprocess.Process, who: str) -> None:
+        assert process.stdout is not None
+        reader = FrameReader()
+        while True:
+            data = await process.stdout.read(1 << 16)
+            if not data:
+                raise WorkerDiedError(f"{who} ended before it was ready{self._stderr_tail()}")
+            messages = reader.feed(data)
+            if messages:
+                return
+
+    # -- while it runs -------------------------------------------------------------------------------------------
+
+    def _tell(self, worker: int, message: tuple[Any, ...]) -> None:
+        stdin = self._processes[worker].stdin
+        assert stdin is not None
+        stdin.write(encode(message))
+
+    async def send(self, worker: int, message: tuple[Any, ...]) -> None:
+        """Send one command and wait until the pipe has taken enough of it. Raises WorkerDiedError."""
+        self.check()
+        self._tell(worker, message)
+        stdin = self._processes[worker].stdin
+        assert stdin is not None
+        try:
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._death(f"worker {worker}") from error
+
+    async def begin(self, worker: int, stage: Stage) -> None:
+        """Begin a stage on one worker."""
+        state = self.workers[worker]
+        state.taken = state.in_flight = state.first_sent_ns = state.last_sent_ns = 0
+        state.heard_ns = time.monotonic_ns()
+        state.done.clear()
+        await self.send(worker, ("stage", stage))
+
+    async def abort(self, message: str) -> None:
+        """Give up everything in flight on all workers; their stages end."""
+        for worker in range(self._count):
+            await self.send(worker, ("abort", message))
+
+    async def changed(self, timeout_seconds: float) -> None:
+        """Wait until a worker reported something, or for this long. Raises WorkerDiedError."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+        self.check()
+
+    def check(self) -> None:
+        """Raise WorkerDiedError when a process of ours has ended out of turn."""
+        if self._died is not None:
+            raise self._died
+
+    async def _listen(self, process: asyncio.subprocess.Process, who: str) -> None:
+        assert process.stdout is not None
+        reader = FrameReader()
+        while data := await process.stdout.read(1 << 16):
+            for message in reader.feed(data):
+                self._hear(message, process)
+        if not self._ending:
+            await process.wait()
+            self._died = self._died or self._death(who)
+            self._changed.set()
+
+    def _hear(self, message: tuple[Any, ...], process: asyncio.subprocess.Process) -> None:
+        if message[0] == "progress":
+            progress: Progress = message[1]
+            state = self.workers[progress.worker]
+            state.taken = progress.taken
+            state.in_flight = progress.in_flight
+            state.heard_ns = time.monotonic_ns()
+        elif message[0] == "done":
+            state = self.workers[self._processes.index(process)]
+            _, _, state.first_sent_ns, state.last_sent_ns = message
+            state.done.set()
+        elif message[0] == "counts" and self._on_counts is not None:
+            self._on_counts(message[1])
+        self._changed.set()
+
+    def _death(self, who: str) -> WorkerDiedError:
+        return WorkerDiedError(
+            f"{who} ended in the middle of the run{self._stderr_tail()}",
+            hint="what was measured until then is kept; look at it with: results",
+        )
+
+    def _stderr_tail(self) -> str:
+        if self._errors is None or self._errors.closed:
+            return ""
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1][:300]}" if lines else ""
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """Let the workers close and the decoder write out the rest; kill what does not end. Raises WorkerDiedError
+        when the decoder did not end well.
+        """
+        self._ending = True
+        for worker, process in enumerate(self._processes):
+            if process.returncode is None:
+                try:
+                    self._tell(worker, ("quit",))
+                    if process.stdin is not None:
+                        process.stdin.close()
+                except (BrokenPipeError, ConnectionResetError):
+                    continue
+        waiting = [process.wait() for process in [*self._processes, *([self._decoder] if self._decoder else [])]]
+        try:
+            await asyncio.wait_for(asyncio.gather(*waiting), END_SECONDS)
+        except TimeoutError:
+            self._died = self._died or WorkerDiedError(f"the measuring processes did not end in {END_SECONDS:g} s")
+        failed = self._decoder is not None and self._decoder.returncode not in (0, None)
+        tail = self._stderr_tail() if failed else ""
+        await self._kill()
+        if failed and self._died is None:
+            self._died = WorkerDiedError(f"the decoder failed{tail}", hint="the journal is kept: results recover")
+        if self._died is not None:
+            raise self._died
+
+    async def _kill(self) -> None:
+        self._ending = True
+        for process in [*self._processes, *([self._decoder] if self._decoder else [])]:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        for listener in self._listeners:
+            listener.cancel()
+        await asyncio.gather(*self._listeners, return_exceptions=True)
+        if self._errors is not None:
+            self._errors.close()
+
+
+def _python_path() -> str:
+    """The search path for our children: they import this very package, installed or not."""
+    source = str(Path(inference_bench.__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))

@@ -1,0 +1,129 @@
+"""When a worker sends: the turns of closed-loop users, or the intended times of an open loop. Standard library only.
+
+A schedule is asked three things: which jobs are due now, when to ask again, and how many connections it will want
+soon. It owns no socket and no clock.
+"""
+
+import heapq
+from collections import deque
+
+from inference_bench.api.exchange import Job
+from inference_bench.testing.frames import Stage
+
+FAR_NS = 1 << 62
+LOOKAHEAD_NS = 250_000_000
+
+
+class ClosedSchedule:
+    """Each user sends, waits for its answer, thinks, sends again, until the stage stops or the jobs run out."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stop = stage.stop_ns or FAR_NS
+        self._think = stage.think_ns
+        self._ready: list[tuple[int, int]] = [(start, user) for user, start in stage.user_starts]
+        heapq.heapify(self._ready)
+        self._jobs: deque[Job] = deque()
+        self._last_came = False
+        self._targets = stage.targets
+        self.taken = 0
+        self.starved_ns = 0
+        self._starved_since = 0
+
+    def add(self, jobs: list[Job]) -> None:
+        """Queue jobs, in the order in which they are to be sent."""
+        self._jobs.extend(jobs)
+
+    def no_more(self) -> None:
+        """Say that no further jobs will come."""
+        self._last_came = True
+
+    def due(self, now: int) -> Job | None:
+        """Return a job to send now; None when nothing is due."""
+        if not self._ready or self._ready[0][0] > now or now >= self._stop:
+            return None
+        if not self._jobs:
+            if not self._last_came and not self._starved_since:
+                self._starved_since = now
+            return None
+        ready, user = heapq.heappop(self._ready)
+        if self._starved_since:
+            self.starved_ns = max(self.starved_ns, now - max(ready, self._starved_since))
+            self._starved_since = 0
+        job = self._jobs.popleft()
+        job.user = user
+        self.taken += 1
+        return job
+
+    def next_ns(self, now: int) -> int:
+        """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
+        if now >= self._stop:
+            return FAR_NS
+        if not self._ready or not self._jobs:
+            return self._stop
+        return min(self._ready[0][0], self._stop)
+
+    def ended(self, job: Job, now: int) -> None:
+        """A job's exchange is over: its user begins to think."""
+        heapq.heappush(self._ready, (now + self._think, job.user))
+
+    def wanted_soon(self, now: int) -> dict[int, int]:
+        """Connections wanted within the look-ahead, by target."""
+        soon = sum(1 for ready, _ in self._ready if ready <= now + LOOKAHEAD_NS)
+        return {target: min(soon, most) for target, most in self._targets} if now < self._stop else {}
+
+    def exhausted(self, now: int) -> bool:
+        """Whether nothing more will be sent."""
+        return now >= self._stop or (self._last_came and not self._jobs)
+
+
+class OpenSchedule:
+    """Each job is sent at its intended time, whatever became of those before it."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._last_came = False
+        self.taken = 0
+        self.starved_ns = 0
+
+    def add(self, jobs: list[Job]) -> None:
+        """Queue jobs, in the order in which they are to be sent."""
+        self._jobs.extend(jobs)
+
+    def no_more(self) -> None:
+        """Say that no further jobs will come."""
+        self._last_came = True
+
+    def due(self, now: int) -> Job | None:
+        """Return a job to send now; None when nothing is due."""
+        if self._jobs and self._jobs[0].intended_ns <= now:
+            self.taken += 1
+            return self._jobs.popleft()
+        return None
+
+    def next_ns(self, _now: int) -> int:
+        """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
+        return self._jobs[0].intended_ns if self._jobs else FAR_NS
+
+    def ended(self, job: Job, now: int) -> None:
+        """An open loop does not wait for answers."""
+
+    def wanted_soon(self, now: int) -> dict[int, int]:
+        """Connections wanted within the look-ahead, by target."""
+        wanted: dict[int, int] = {}
+        for job in self._jobs:
+            if job.intended_ns > now + LOOKAHEAD_NS:
+                break
+            wanted[job.target] = wanted.get(job.target, 0) + 1
+        return wanted
+
+    def exhausted(self, _now: int) -> bool:
+        """Whether nothing more will be sent."""
+        return self._last_came and not self._jobs
+
+
+Schedule = ClosedSchedule | OpenSchedule
+
+
+def schedule_for(stage: Stage) -> Schedule:
+    """Return the schedule a stage asks for."""
+    return ClosedSchedule(stage) if stage.user_starts else OpenSchedule()
