@@ -1,0 +1,206 @@
+"""The commands `discover` (who is there, and how are they) and `test` (one quick question to each)."""
+
+import os
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import rich_click as click
+
+from inference_bench.cli.utils.console_utils import note, out, print_json, warn
+from inference_bench.cli.utils.help_text import examples
+from inference_bench.cli.utils.service_options import ServiceOptions, load_configuration, service_options
+from inference_bench.errors import InterruptedRunError, NoServiceError, UsageError
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from inference_bench.api.unified_client import Answer
+    from inference_bench.config.loader import LoadedSettings
+    from inference_bench.discovery.services import FoundService
+    from inference_bench.orchestration.service_orchestrator import OpenServices
+
+T = TypeVar("T")
+
+DEFAULT_PROMPT = "Hello! Please answer with a short greeting."
+_MAX_TOKENS = 64
+_EXIT_NO_SERVICE = NoServiceError.exit_code
+
+
+@click.command(
+    short_help="Find services and say how they are.",
+    epilog=examples(
+        "vllm-benchmark discover",
+        "vllm-benchmark discover --url gpu1:8000 --url ollama=http://gpu2:11434",
+        "vllm-benchmark discover --url https://llm.example --api-key-env KEY --json",
+        "vllm-benchmark discover --save found.yaml",
+    ),
+)
+@service_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@click.option(
+    "--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the usable services as a configuration."
+)
+def discover(services: ServiceOptions, *, as_json: bool, save: Path | None) -> int:
+    """Find services and say how they are.
+
+    Looks at the configured services or, without any, at this machine's usual ports (8000, 8080, 11434, 3000, 30000);
+    recognises engines by asking them. The exit code is 3 when none can be measured; with --save also when a service
+    that was named cannot be, unless --skip-unhealthy leaves it out.
+    """
+    if save is not None:
+        _check_free(save)
+    from inference_bench.cli.utils.async_utils import run_story  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.orchestration.service_orchestrator import choose_usable  # noqa: PLC0415
+
+    loaded = load_configuration(services)
+    if save is not None and loaded.settings.services.simulate:
+        raise UsageError("--save is for services that stay: simulated engines end with the command")
+    found = run_story(lambda stop: _unless_stopped(_find(loaded, services.service_names), stop))
+    _show_found(found, as_json=as_json)
+    # A table may show what is down; a saved configuration must not silently lack what was asked for.
+    lenient = services.skip_unhealthy or save is None
+    usable = choose_usable(found, loaded.settings.services, only=services.service_names, skip_unhealthy=lenient)
+    if save is not None:
+        _save(save, usable, left_out=len(found) - len(usable))
+    return 0
+
+
+@click.command(
+    short_help="Send one quick request to every service.",
+    epilog=examples(
+        "vllm-benchmark test",
+        "vllm-benchmark test --simulate",
+        "vllm-benchmark test --url vllm=http://localhost:8000 -p 'Say hello.'",
+        "vllm-benchmark test --service vllm,ollama --json",
+    ),
+)
+@service_options
+@click.option("-p", "--prompt", default=DEFAULT_PROMPT, show_default=True, metavar="TEXT", help="What to ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+def test(services: ServiceOptions, *, prompt: str, as_json: bool) -> int:
+    """Send one quick request to every service at the same moment, and show answers and times.
+
+    One request proves that a service works; it measures nothing that could be compared. The exit code is 3 when a
+    service did not answer.
+    """
+    if not prompt.strip():
+        raise UsageError("--prompt is empty")
+    from inference_bench.cli.utils.async_utils import run_story  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.cli.utils.service_views import answers_data, answers_lines, answers_table  # noqa: PLC0415
+
+    loaded = load_configuration(services)
+    opened, answers = run_story(lambda stop: _ask(loaded, services, prompt, stop), stopping="giving up")
+    if as_json:
+        print_json(answers_data(opened.services, answers, prompt=prompt, max_tokens=_MAX_TOKENS))
+    else:
+        _print_with_lines(answers_table(opened.services, answers), answers_lines(opened.services, answers))
+    if opened.simulated or any(answer.simulated for answer in answers.values()):
+        warn("SIMULATED: these are answers of simulated engines, not of real ones")
+    failed = [name for name, answer in answers.items() if not answer.ok]
+    if any(_interrupted(answer) for answer in answers.values()):
+        raise InterruptedRunError("interrupted before every service had answered")
+    note(f"{len(answers) - len(failed)} of {len(answers)} services answered")
+    return _EXIT_NO_SERVICE if failed else 0
+
+
+async def _find(loaded: "LoadedSettings", only: tuple[str, ...]) -> tuple["FoundService", ...]:
+    from inference_bench.orchestration.service_orchestrator import found_services  # noqa: PLC0415
+
+    async with found_services(loaded, environ=os.environ, only=only) as found:
+        return found
+
+
+async def _ask(
+    loaded: "LoadedSettings", services: ServiceOptions, prompt: str, stop: "asyncio.Event"
+) -> tuple["OpenServices", dict[str, "Answer"]]:
+    from inference_bench.api.protocols import ChatRequest, Message  # noqa: PLC0415
+    from inference_bench.orchestration.service_orchestrator import (  # noqa: PLC0415
+        ask_everyone,
+        open_services,
+        timeouts_of,
+    )
+
+    request = ChatRequest(messages=(Message("user", prompt),), max_tokens=_MAX_TOKENS, exact_length=False)
+    async with AsyncExitStack() as stack:
+        opening = open_services(
+            loaded, environ=os.environ, only=services.service_names, skip_unhealthy=services.skip_unhealthy
+        )
+        opened = await _unless_stopped(stack.enter_async_context(opening), stop)
+        for text in opened.notes:
+            note(f"Note: {text}")
+        for service in opened.left_out:
+            warn(f"{service.name} is left out: it is {service.health.status}: {service.health.detail}")
+        answers = await ask_everyone(opened, request, timeouts=timeouts_of(loaded.settings.services), stop=stop)
+        return opened, answers
+
+
+async def _unless_stopped(story: Awaitable[T], stop: "asyncio.Event") -> T:
+    """Await a story that has nothing worth keeping, and end it at the first Ctrl-C."""
+    import asyncio  # noqa: PLC0415 - keeps --help fast
+
+    telling = asyncio.ensure_future(story)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({telling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if telling.done():
+            return telling.result()
+        raise InterruptedRunError("interrupted; nothing was measured yet")
+    finally:
+        stopped.cancel()
+        if not telling.done():
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+
+def _show_found(found: Sequence["FoundService"], *, as_json: bool) -> None:
+    from inference_bench.cli.utils.service_views import services_data, services_lines, services_table  # noqa: PLC0415
+    from inference_bench.orchestration.service_orchestrator import advice, proxy_notes  # noqa: PLC0415
+
+    if as_json:
+        print_json(services_data(found))
+    elif found:
+        _print_with_lines(services_table(found), services_lines(found))
+    if any(service.simulated for service in found):
+        warn("SIMULATED: these are simulated engines, not real ones")
+    for text in proxy_notes(found, os.environ):
+        note(f"Note: {text}")
+    # When none is usable the command ends with an error that says what to do.
+    for service in found if any(service.usable for service in found) else ():
+        if not service.usable:
+            note(f"Hint: {service.name}: {advice([service])}")
+
+
+def _print_with_lines(shown: "Table", lines: "list[Text]") -> None:
+    out().print(shown)
+    for line in lines:
+        out().print(line, soft_wrap=True)
+
+
+def _interrupted(answer: "Answer") -> bool:
+    return answer.error is not None and answer.error.error_class == "interrupted"
+
+
+def _check_free(target: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise UsageError(f"{target} already exists; nothing was written", hint="give --save another name, or remove it")
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent} to write {target.name} in")
+
+
+def _save(target: Path, usable: tuple["FoundService", ...], *, left_out: int) -> None:
+    """Write the configuration whole or not at all; what appeared there meanwhile is not overwritten."""
+    from inference_bench.config.shipped import write_whole  # noqa: PLC0415
+    from inference_bench.discovery.saved import configuration_text  # noqa: PLC0415
+
+    _check_free(target)
+    try:
+        write_whole(target, configuration_text(usable))
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+    but = f"; {left_out} that cannot be measured left out" if left_out else ""
+    note(f"Wrote {target} ({len(usable)} services{but}); measure them with: vllm-benchmark benchmark -c {target}")

@@ -1,0 +1,175 @@
+"""How runs look: the list, one run on the screen, and the same as plain data for --json. They are read elsewhere.
+
+Names, versions and messages may come from servers: they are cleaned, and never read as markup.
+"""
+
+from collections import Counter
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from inference_bench.cli.utils.console_utils import clean, foreign, out, table
+from inference_bench.results.finalise import REQUESTS
+from inference_bench.results.folder import Listing, Run, shown_status
+from inference_bench.results.journal import count_requests
+from inference_bench.results.summary import ServiceSummary, TestSummary, read_summary
+from inference_bench.results.summary_view import MISSING, rows
+from inference_bench.results.tables import outcome_counts
+
+SIMULATED: Final = "SIMULATED"
+_SERVICES_ABREAST: Final = 3  # as many as 80 columns hold beside the labels
+_STATUS_STYLE: Final = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
+_VERDICT_STYLE: Final = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
+
+
+def listing_table(listing: Listing) -> Table:
+    """Return the list of runs as a table."""
+    made = table("Run", "Status", "Services", "Requests", right=("Requests",))
+    for run in listing.runs:
+        status = shown_status(run.manifest)
+        state = Text(status, style=_STATUS_STYLE[status])
+        if run.manifest.simulated:
+            state.append(f" {SIMULATED}", style="bold magenta")
+        services = ", ".join(service.name for service in run.manifest.services) or MISSING
+        made.add_row(Text(run.folder.test_id), state, foreign(services), Text(_requests_text(run)))
+    return made
+
+
+def listing_json(listing: Listing) -> dict[str, object]:
+    """Return the list of runs as plain data."""
+    return {
+        "runs": [
+            {
+                "test_id": run.folder.test_id,
+                "name": run.manifest.name,
+                "created": run.manifest.created.isoformat(),
+                "status": shown_status(run.manifest),
+                "simulated": run.manifest.simulated,
+                "services": [service.name for service in run.manifest.services],
+                "requests": saved_requests(run),
+                "requests_in_journal": journal_requests(run),
+                "path": str(run.folder.path),
+            }
+            for run in listing.runs
+        ],
+        "damaged": [{"path": str(path), "reason": reason} for path, reason in listing.damaged],
+    }
+
+
+def run_json(run: Run) -> dict[str, object]:
+    """Return one run as plain data: status as it really is, manifest, summary (null without one)."""
+    summary = read_summary(run.folder)
+    return {
+        "test_id": run.folder.test_id,
+        "status": shown_status(run.manifest),
+        "simulated": run.manifest.simulated,
+        "requests": saved_requests(run),
+        "requests_in_journal": journal_requests(run),
+        "manifest": run.manifest.model_dump(mode="json"),
+        "summary": None if summary is None else summary.model_dump(mode="json"),
+    }
+
+
+def saved_requests(run: Run) -> int | None:
+    """Return how many requests the run's requests.parquet holds; None while there is none."""
+    facts = run.manifest.files.get(REQUESTS)
+    return None if facts is None else facts.rows
+
+
+def journal_requests(run: Run) -> int | None:
+    """Return how many requests the run's journal holds; None when there is no journal."""
+    return count_requests(run.folder.journal) if run.folder.journal.is_dir() else None
+
+
+def print_run(run: Run) -> None:
+    """Print one run: what it is, its figures per test, its files."""
+    console = out()
+    for line in _heading(run):
+        console.print(line, soft_wrap=True)
+    if run.manifest.services:
+        console.print(_services_table(run))
+    summary = read_summary(run.folder)
+    if summary is not None:
+        for test in summary.tests:
+            print_test(test)
+    elif run.folder.file(REQUESTS).is_file():
+        console.print(_outcome_table(run))
+    if run.manifest.files:
+        console.print(_files_table(run))
+
+
+def print_test(test: TestSummary) -> None:
+    """Print one test's figures: a row per figure, a column per service; its verdict first when it is not valid."""
+    console = out()
+    console.print(Text.assemble(("\n" + clean(test.name), "bold"), f" ({test.kind}, rounds {test.rounds})"))
+    if test.validity.verdict != "valid":
+        banner = Text(test.validity.verdict.upper(), style=_VERDICT_STYLE[test.validity.verdict])
+        console.print(banner.append(f": {clean('; '.join(test.validity.reasons), limit=1000)}", style="not bold"))
+    services = list(test.services.items())
+    for start in range(0, len(services), _SERVICES_ABREAST):
+        console.print(_figures_table(test, dict(services[start : start + _SERVICES_ABREAST])))
+
+
+def _figures_table(test: TestSummary, services: dict[str, ServiceSummary]) -> Table:
+    names = [clean(name) for name in services]
+    made = table("", *names, right=names)
+    for label, cells in rows(test.model_copy(update={"services": services})):
+        style = _VERDICT_STYLE if label == "Validity" else {}
+        made.add_row(Text(label), *(foreign(cell, style=style.get(cell, "")) for cell in cells))
+    return made
+
+
+def _heading(run: Run) -> list[Text]:
+    manifest = run.manifest
+    status = shown_status(manifest)
+    lines = [Text(run.folder.test_id, style="bold")]
+    if manifest.simulated:
+        lines.append(Text(f"{SIMULATED}: figures of simulated engines, not of real ones", style="bold magenta"))
+    if clean(manifest.name):
+        lines.append(Text(f"Name     {clean(manifest.name)}"))
+    lines.append(Text(f"Created  {manifest.created:%Y-%m-%d %H:%M:%S} UTC on {clean(manifest.environment.host)}"))
+    lines.append(Text.assemble("Status   ", (status, _STATUS_STYLE[status])))
+    held = journal_requests(run)
+    if held is not None and status == "partial":
+        lines.append(
+            Text(f"         it ended early; its journal holds {held:,} requests: `results recover` saves them")
+        )
+    elif held is not None and status == "running":
+        lines.append(Text(f"         its journal holds {held:,} requests so far"))
+    lines.append(Text(f"Folder   {run.folder.path}"))
+    lines += [Text(f"Note     {clean(text, limit=500)}") for text in manifest.notes]
+    return lines
+
+
+def _services_table(run: Run) -> Table:
+    made = table("Service", "Engine", "Model", "URL")
+    for service in run.manifest.services:
+        engine = " ".join(filter(None, [service.product or service.engine, service.version]))
+        cells = (service.name, engine, service.model, service.url)
+        made.add_row(*(foreign(cell or MISSING) for cell in cells))
+    return made
+
+
+def _outcome_table(run: Run) -> Table:
+    """Show what a run without a summary holds: good and failed requests, warm-ups left out."""
+    counts: dict[tuple[str, str], Counter[bool]] = outcome_counts(run.folder)
+    made = table("Test", "Service", "Good", "Failed", right=("Good", "Failed"))
+    for (test, service), found in counts.items():
+        made.add_row(foreign(test), foreign(service), Text(f"{found[True]:,}"), Text(f"{found[False]:,}"))
+    return made
+
+
+def _files_table(run: Run) -> Table:
+    made = table("File", "Bytes", "Rows", right=("Bytes", "Rows"))
+    for name, facts in run.manifest.files.items():
+        made.add_row(Text(name), Text(f"{facts.bytes:,}"), Text("" if facts.rows is None else f"{facts.rows:,}"))
+    return made
+
+
+def _requests_text(run: Run) -> str:
+    held = journal_requests(run)
+    if held is not None:
+        return f"{held:,} in journal"
+    saved = saved_requests(run)
+    return MISSING if saved is None else f"{saved:,}"

@@ -1,0 +1,148 @@
+"""What a benchmark is going to do: services resolved, tests planned, limits checked; nothing measured yet."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from inference_bench.api.targets import TargetError, resolve
+from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
+from inference_bench.discovery.url_resolver import is_loopback
+from inference_bench.errors import NoServiceError, UsageError
+from inference_bench.orchestration.service_orchestrator import OpenServices
+from inference_bench.results.manifest import LoadShape, PlannedTest
+from inference_bench.testing.limits import check_limits, needs
+from inference_bench.testing.plan import Estimate, LoadPlan, TtftPlan, estimate, make_plans
+from inference_bench.testing.rendering import ServiceUnderTest, TestShape
+from inference_bench.workloads.build import build_workload
+
+STREAMS_PER_WORKER = 256  # beyond, a further worker is worth its process
+TTFT = "ttft"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which tests of the configuration are wanted; `only` names tests, empty for all."""
+
+    ttft: bool = True
+    load: bool = True
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that is decided before the first request."""
+
+    settings: Settings
+    services: tuple[ServiceUnderTest, ...]
+    tests: tuple[TtftPlan | LoadPlan, ...]
+    shapes: Mapping[str, TestShape]
+    estimates: tuple[Estimate, ...]
+    workers: int
+    notes: tuple[str, ...]
+
+    @property
+    def requests(self) -> int:
+        """Estimated requests over all tests and services."""
+        return sum(one.requests for one in self.estimates)
+
+    @property
+    def seconds(self) -> float:
+        """Estimated duration."""
+        return sum(one.seconds for one in self.estimates)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether every service is on this machine."""
+        return all(is_loopback(service.endpoint.url) for service in self.services)
+
+
+def check_selection(settings: Settings, selection: Selection) -> None:
+    """Refuse test names that do not exist and selections that hold no test. Raises UsageError."""
+    names = [TTFT, *(test.name for test in settings.load_tests)]
+    for name in selection.only:
+        if name not in names:
+            raise UsageError(f"there is no test {name!r}", hint=f"tests: {', '.join(names)}")
+    if not make_plans(settings, 1, ttft=selection.ttft, load=selection.load, only=selection.only):
+        raise UsageError("no test is left to run", hint="see --test, --ttft-only, --load-only and the configuration")
+
+
+def make_run_plan(
+    opened: OpenServices, settings: Settings, selection: Selection, *, workers: int | None = None
+) -> RunPlan:
+    """Resolve the services, plan the tests, check this machine's limits.
+
+    Raises UsageError for a selection that holds no test, NoServiceError for a name that cannot be resolved,
+    ConfigError for a workload that cannot be built, ResourceLimitError when this machine cannot carry the plan.
+    """
+    check_selection(settings, selection)
+    services: list[ServiceUnderTest] = []
+    for endpoint in opened.endpoints:
+        try:
+            target = resolve(endpoint, timeout_seconds=settings.services.connect_timeout_seconds)
+            target.tls_context()
+        except TargetError as error:
+            raise NoServiceError(f"{endpoint.name}: {error}") from error
+        services.append(ServiceUnderTest.of(endpoint, target))
+    plans = make_plans(settings, len(services), ttft=selection.ttft, load=selection.load, only=selection.only)
+    count = workers or _auto_workers(plans)
+    notes = [f"{plan.name}: {_rounds_note(plan)}" for plan in plans if _rounds_note(plan)]
+    notes += check_limits([needs(plan, len(services), count, settings.services.timeout_seconds) for plan in plans])
+    return RunPlan(
+        settings=settings,
+        services=tuple(services),
+        tests=tuple(plans),
+        shapes={plan.name: _shape(plan, settings) for plan in plans},
+        estimates=tuple(estimate(plan, len(services)) for plan in plans),
+        workers=count,
+        notes=tuple(notes),
+    )
+
+
+def _auto_workers(plans: Sequence[TtftPlan | LoadPlan]) -> int:
+    """As many workers as the busiest test can use, leaving a core for the decoder and the screen."""
+    streams = 1
+    for plan in plans:
+        if isinstance(plan, LoadPlan):
+            load = plan.settings
+            # An open loop's streams are not known before; a request a second is taken for two streams.
+            streams = max(streams, load.concurrent_users or round(2 * (load.rate or 0)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores - 1, -(-streams // STREAMS_PER_WORKER)))
+
+
+def _rounds_note(plan: TtftPlan | LoadPlan) -> str:
+    if isinstance(plan, LoadPlan) and plan.rounds != plan.asked_rounds:
+        change = "raised" if plan.rounds > plan.asked_rounds else "lowered"
+        return f"rounds {change} from {plan.asked_rounds} to {plan.rounds}, a multiple of the number of services"
+    return ""
+
+
+def _shape(plan: TtftPlan | LoadPlan, settings: Settings) -> TestShape:
+    test: TtftTestSettings | LoadTestSettings = plan.settings
+    workload = settings.workload
+    if isinstance(test, LoadTestSettings) and test.workload is not None:
+        workload = test.workload
+    return TestShape(
+        name=plan.name,
+        kind=TTFT if isinstance(plan, TtftPlan) else "load",
+        max_tokens=test.max_tokens,
+        temperature=test.temperature,
+        unique=workload.cache == "unique",
+        workload=build_workload(workload, seed=settings.benchmark.seed),
+    )
+
+
+def planned_test(plan: TtftPlan | LoadPlan) -> PlannedTest:
+    """Return the test as the manifest keeps it."""
+    if isinstance(plan, TtftPlan):
+        ttft = plan.settings
+        shape = LoadShape(
+            iterations=ttft.iterations,
+            warmup_requests=ttft.warmup_requests,
+            max_tokens=ttft.max_tokens,
+            temperature=ttft.temperature,
+        )
+        return PlannedTest(name=plan.name, kind="ttft", rounds=1, load=shape)
+    wanted = set(LoadShape.model_fields) & set(LoadTestSettings.model_fields)
+    shape = LoadShape.model_validate(plan.settings.model_dump(include=wanted))
+    return PlannedTest(name=plan.name, kind="load", rounds=plan.rounds, load=shape)

@@ -1,0 +1,29 @@
+"""The front door for code: what a command calls and what a notebook imports.
+
+    from inference_bench.orchestrator import open_services, make_run_plan, run_benchmark
+
+Each name is a story told in `inference_bench.orchestration`; nothing is done here.
+"""
+
+from inference_bench.orchestration.benchmark_orchestrator import RunInput, RunOutcome, run_benchmark
+from inference_bench.orchestration.run_plan import RunPlan, Selection, check_selection, make_run_plan
+from inference_bench.orchestration.service_orchestrator import (
+    OpenServices,
+    ask_everyone,
+    found_services,
+    open_services,
+)
+
+__all__ = [
+    "OpenServices",
+    "RunInput",
+    "RunOutcome",
+    "RunPlan",
+    "Selection",
+    "ask_everyone",
+    "check_selection",
+    "found_services",
+    "make_run_plan",
+    "open_services",
+    "run_benchmark",
+]
