@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -146,7 +147,8 @@ def run_with_journal(
 ) -> RunFolder:
     """Make a run folder as a running (by default dead) benchmark leaves it: manifest and journal."""
     folder = RunFolder.create(directory, "default", WHEN)
-    folder.write_manifest(manifest(folder.test_id, **{"status": "running", "process": DEAD_PROCESS, **fields}))  # type: ignore[arg-type]
+    data: dict[str, Any] = {"status": "running", "process": DEAD_PROCESS, **fields}
+    folder.write_manifest(manifest(folder.test_id, **data))
     with JournalWriter(folder.journal) as journal:
         for seq, arrivals in (streams or {}).items():
             add_stream(journal, seq, arrivals, [1] * len(arrivals))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_bench.api.framing import Body, FramingError, ResponseHead
+from inference_bench.api.framing import Body, FramingError, ResponseHead, one_chunk
 
 CHUNKED = ResponseHead(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked")
 contents = st.lists(st.binary(min_size=1, max_size=80), max_size=8)
@@ -32,13 +32,23 @@ def test_any_split_of_a_chunked_body_reads_the_same(pieces: list[bytes], cuts: l
     assert got == b"".join(pieces)
 
 
-@given(pieces=contents)
-def test_one_chunk_a_read_is_the_same_as_all_at_once(pieces: list[bytes]) -> None:
+@given(piece=st.binary(min_size=1, max_size=300), junk=st.binary(max_size=40), capital=st.booleans())
+def test_the_shortcut_for_one_whole_chunk_agrees_with_the_slow_way(piece: bytes, junk: bytes, capital: bool) -> None:
+    framing = b"%X\r\n%s\r\n" if capital else b"%x\r\n%s\r\n"
+    data = framing % (len(piece), piece)
     body = Body(CHUNKED)
-    assert [body.feed(b"%X\r\n%s\r\n" % (len(piece), piece)) for piece in pieces] == pieces
-    assert not body.complete
-    body.feed(b"0\r\n\r\n")
-    assert body.complete
+    assert body.between_chunks
+    assert one_chunk(bytearray(data + junk), len(data)) == body.feed(data) == piece
+    assert body.between_chunks
+    body.feed(data[:-1])
+    assert not body.between_chunks
+
+
+@given(data=st.binary(min_size=1, max_size=60) | st.from_regex(rb"[0-9a-f+_ -]{1,4}\r\n.{0,20}\r\n", fullmatch=True))
+def test_the_shortcut_never_takes_what_the_slow_way_would_not(data: bytes) -> None:
+    piece = one_chunk(bytearray(data) + bytearray(20), len(data))
+    if piece:
+        assert Body(CHUNKED).feed(data) == piece
 
 
 @given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 400), max_size=10))

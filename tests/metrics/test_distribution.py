@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from inference_bench.metrics import distribution as module
+from inference_bench.metrics.definitions import Better
 from inference_bench.metrics.distribution import (
     describe,
     interval_needs,
@@ -41,7 +42,7 @@ def test_one_value_has_neither_spread_nor_median() -> None:
 @pytest.mark.parametrize(("percent", "n"), [(50, 2), (90, 10), (95, 20), (99, 100), (10, 10), (5, 20), (1, 100)])
 def test_a_percentile_is_given_from_its_n_on(percent: int, n: int) -> None:
     assert percentile_needs(percent) == n
-    better = "more" if percent < 50 else "less"
+    better: Better = "more" if percent < 50 else "less"
     assert describe(np.arange(n - 1.0), missing=0, better=better).percentiles[percent] is None
     assert describe(np.arange(float(n)), missing=0, better=better).percentiles[percent] is not None
 

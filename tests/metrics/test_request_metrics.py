@@ -9,7 +9,8 @@ WINDOW = [(ZERO_NS, ZERO_NS + 1_000_000_000)]
 
 
 def values(metric: str, *rows: dict[str, object]) -> list[float]:
-    return MetricsCalculator(request_table(rows), None, windows=WINDOW).values(metric).tolist()
+    found: list[float] = MetricsCalculator(request_table(rows), None, windows=WINDOW).values(metric).tolist()
+    return found
 
 
 FULL = {

@@ -224,7 +224,8 @@ SHAPES = st.lists(
 
 @given(SHAPES, st.integers(1, 999))
 def test_splitting_a_window_changes_no_rate(shapes: list[Shape], cut: int) -> None:
-    rows, streams = [], {}
+    rows: list[dict[str, object]] = []
+    streams: Streams = {}
     for seq, shape in enumerate(shapes):
         first = shape.sent + shape.wait
         rows.append(answer(seq, first, first + shape.span, shape.tokens, sent_at=shape.sent))
@@ -243,7 +244,8 @@ def test_splitting_a_window_changes_no_rate(shapes: list[Shape], cut: int) -> No
 
 @given(SHAPES, st.lists(st.integers(-900, 2500), min_size=1, max_size=6, unique=True))
 def test_every_token_is_counted_once_whatever_the_windows(shapes: list[Shape], cuts: list[int]) -> None:
-    rows, streams = [], {}
+    rows: list[dict[str, object]] = []
+    streams: Streams = {}
     for seq, shape in enumerate(shapes):
         first = shape.sent + shape.wait
         rows.append(answer(seq, first, first + shape.span, shape.tokens))

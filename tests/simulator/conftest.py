@@ -11,7 +11,7 @@ from inference_bench.simulator.launcher import SimulatorProcess
 
 MODEL = "tiny-llama"
 QUICK = ("--model", MODEL, "--ttft-ms", "8", "--itl-ms", "2", "--answer-tokens", "14")
-SERVE = ("vllm", "tgi", "ollama", "openai")
+SERVE = ("vllm,context=1024", "tgi", "ollama", "openai,context=1024")  # the contexts of the recorded servers
 
 
 @pytest.fixture(scope="session")

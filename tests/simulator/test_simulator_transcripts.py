@@ -32,8 +32,9 @@ FRAMING = ("content-type", "transfer-encoding", "server", "cache-control", "x-co
 
 
 def with_our_model(body: dict[str, object]) -> dict[str, object]:
-    """Return the recorded request, asking for the model that the simulator serves."""
-    return {**body, "model": "tiny-llama"} if body.get("model") == "llama3" else body
+    """Return the request, asking for the model that the simulator serves, and for an end as the recordings have it."""
+    named = {**body, "model": "tiny-llama"} if body.get("model") == "llama3" else body
+    return {**named, "ignore_eos": True} if "max_tokens" in body else named
 
 
 @pytest.mark.parametrize(
@@ -60,16 +61,10 @@ def test_an_answer_in_one_piece_has_the_structure_of_its_recording(talk: Talk, e
     assert answer.headers["content-type"] == transcript.headers["content-type"]
 
 
-def test_the_recorded_refusals_have_the_same_words(talk: Talk) -> None:
-    for name, ours, theirs in (
-        ("vllm-error-model.txt", "", ""),
-        ("vllm-error-toolong.txt", "max_model_len=8192", "max_model_len=1024"),
-    ):
-        transcript = load("captures", name)
-        body = {**transcript.body, "max_tokens": 50_000 if "toolong" in name else 5}
-        message = talk.post("vllm", transcript.path, body).json()["error"]["message"]
-        recorded = json.loads(transcript.text)["error"]["message"].replace("5000", "50000")
-        assert message.replace(ours, theirs) == recorded
+@pytest.mark.parametrize("name", ["vllm-error-model.txt", "vllm-error-toolong.txt"])
+def test_the_recorded_refusals_have_the_same_words(talk: Talk, name: str) -> None:
+    transcript = load("captures", name)
+    assert talk.post("vllm", transcript.path, transcript.body).json() == json.loads(transcript.text)
 
 
 def test_too_long_a_prompt_is_refused_as_llama_server_does(talk: Talk) -> None:

@@ -1,6 +1,6 @@
 """One TCP or TLS connection of the measured transport: it moves bytes and notes when they came.
 
-No framing, no decoding, no waiting: every socket is non-blocking and driven by the transport's selector loop. TLS runs
+No decoding, no waiting: every socket is non-blocking and driven by the transport's selector loop. TLS runs
 over memory BIOs, so that the kernel stamp of the encrypted segment is still at hand when its content is read.
 """
 
@@ -9,14 +9,16 @@ import socket
 import ssl
 from enum import IntEnum
 
-from inference_bench.api.clock import SO_TIMESTAMPNS, STAMP_FORMAT, STAMP_SPACE, enable_kernel_stamps
+from inference_bench.api.clock import enable_kernel_stamps
 from inference_bench.api.exchange import RawExchange
-from inference_bench.api.framing import Body
+from inference_bench.api.framing import MAX_HEAD, Body, FramingError, ResponseHead
 from inference_bench.api.targets import Target
 
-# A read allocates this much before it knows how little came: 8 KiB costs 2 us less per chunk than 64 KiB.
-READ_SIZE = 8 * 1024
-_NANOSECONDS = 1_000_000_000
+READ_SIZE = 64 * 1024
+# All reads of a process go into one buffer that stays in the cache, and the few bytes that came are copied out of it.
+# A buffer of its own for each read costs more than the read: shrunk to what came, it leaves the heap full of holes.
+BUFFER = bytearray(READ_SIZE)
+VIEW = memoryview(BUFFER)
 _REASONS = {
     errno.ECONNREFUSED: "connection refused",
     errno.ECONNRESET: "connection reset by the server",
@@ -27,7 +29,6 @@ _REASONS = {
     errno.EADDRNOTAVAIL: "no local port left",
     errno.ETIMEDOUT: "connection timed out",
 }
-_unpack_stamp = STAMP_FORMAT.unpack
 
 
 class State(IntEnum):
@@ -47,6 +48,7 @@ class Connection:
         "_incoming",
         "_outgoing",
         "_tls",
+        "between_chunks",
         "body",
         "connect_start_ns",
         "connected_ns",
@@ -77,6 +79,7 @@ class Connection:
         self.requests = 0
         self.exchange: RawExchange | None = None
         self.body: Body | None = None
+        self.between_chunks = False
         self.head = b""
         self.keep_alive = True
         self.to_send = b""
@@ -132,20 +135,9 @@ class Connection:
                 return
             self.to_send = self.to_send[sent:]
 
-    def receive(self) -> tuple[bytes, int]:
-        """Read once: (bytes, kernel stamp on the wall clock in ns or 0). Empty bytes mean the peer closed.
-
-        Raises BlockingIOError, OSError.
-        """
-        if self.stamped:
-            data, ancillary, _, _ = self.sock.recvmsg(READ_SIZE, STAMP_SPACE)
-            if ancillary:
-                _, kind, stamp = ancillary[0]
-                if kind == SO_TIMESTAMPNS:
-                    seconds, nanoseconds = _unpack_stamp(stamp)
-                    return data, seconds * _NANOSECONDS + nanoseconds
-            return data, 0
-        return self.sock.recv(READ_SIZE), 0
+    def receive(self) -> bytes:
+        """Read once, without a stamp. Empty bytes mean the peer closed. Raises BlockingIOError, OSError."""
+        return bytes(VIEW[: self.sock.recv_into(BUFFER)])
 
     def decrypt(self, data: bytes) -> tuple[bytes, bool]:
         """Return (plain bytes, whether TLS was closed) for received bytes. Raises ssl.SSLError."""
@@ -174,6 +166,32 @@ class Connection:
         """Give received bytes to the handshake; True when it is done. Raises ssl.SSLError, OSError."""
         self._incoming.write(data)
         return self.handshake()
+
+    def take_head(self, data: bytes, exchange: RawExchange) -> bytes:
+        """Collect the head of an answer; once it is whole, note it and begin the body. Returns the bytes behind it.
+
+        Raises FramingError.
+        """
+        self.head += data
+        while True:
+            end = self.head.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self.head) > MAX_HEAD:
+                    raise FramingError("the head of the answer is too long")
+                if not self.head.startswith(b"HTTP/1."[: len(self.head)]):
+                    raise FramingError("the answer does not begin with an HTTP/1.1 status line")
+                return b""
+            head = ResponseHead(self.head[:end])
+            rest = self.head[end + 4 :]
+            if head.status >= 200:
+                break
+            self.head = rest  # an interim answer (100 Continue): the real one follows
+        self.head = b""
+        exchange.status = head.status
+        exchange.headers = head.headers
+        self.keep_alive = head.keep_alive
+        self.body = Body(head)
+        return rest
 
     def close(self) -> None:
         """Close the socket at once."""

@@ -1,5 +1,7 @@
-"""The connections of one worker: opened, kept idle, taken, dropped. It sends nothing and reads nothing."""
+"""The connections of one worker: set up, kept idle, taken, dropped. No request and no answer passes through here."""
 
+import os
+import ssl
 from collections.abc import Collection, Sequence
 
 from inference_bench.api.connection import Connection, State
@@ -33,12 +35,35 @@ class ConnectionPool:
         self.opening[target] += 1
         self._poller.register(connection.fd, WRITABLE)
 
-    def opened(self, connection: Connection, now_ns: int) -> None:
-        """Set-up is done: the connection is idle from now on."""
+    def set_up(self, connection: Connection, mask: int, now_ns: int) -> bool:
+        """Take a connection's set-up on by what its socket is ready for; True once it is done and idle.
+
+        Raises OSError when it cannot be made, ssl.SSLError when TLS fails.
+        """
+        if connection.state is State.CONNECTING:
+            code = connection.connect_error()
+            if code:
+                raise OSError(code, os.strerror(code))
+            if connection.is_tls:
+                connection.state = State.HANDSHAKE
+                self._poller.modify(connection.fd, READABLE)
+                connection.handshake()
+                return False
+        else:
+            if mask & WRITABLE:
+                connection.flush()
+            if not mask & ~WRITABLE:
+                return False
+            data = connection.receive()
+            if not data:
+                raise ssl.SSLError("the server closed during the TLS handshake")
+            if not connection.feed_handshake(data):
+                return False
         self.opening[connection.target] -= 1
         connection.connected_ns = now_ns
         self._poller.modify(connection.fd, READABLE)
         self.give_idle(connection)
+        return True
 
     def give_idle(self, connection: Connection) -> None:
         """Keep a connection for the next request."""

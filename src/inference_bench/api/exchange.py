@@ -45,7 +45,6 @@ class RawExchange:
         "connected_ns",
         "end_ns",
         "failure",
-        "first_byte_ns",
         "headers",
         "job",
         "message",
@@ -62,7 +61,6 @@ class RawExchange:
         self.connect_start_ns = 0
         self.connected_ns = 0
         self.sent_ns = 0
-        self.first_byte_ns = 0
         self.end_ns = 0
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -75,8 +73,7 @@ class RawExchange:
         self.failure: ErrorClass | None = None
         self.message = ""
 
-    def fail(self, failure: ErrorClass, message: str, at_ns: int) -> None:
-        """Record why and when the exchange was given up."""
-        self.failure = failure
-        self.message = message
-        self.end_ns = at_ns
+    @property
+    def first_byte_ns(self) -> int:
+        """Arrival of the first byte of the body."""
+        return self.arrivals[0] if self.arrivals else 0

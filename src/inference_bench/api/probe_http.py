@@ -24,6 +24,7 @@ import orjson
 
 from inference_bench import __version__
 from inference_bench.api.reading import SIMULATED_HEADER
+from inference_bench.api.tls import client_context
 from inference_bench.errors import ConfigError
 
 _TEXT_LIMIT = 200
@@ -256,17 +257,13 @@ def _tls_context(target: ProbeTarget, *, tls: bool) -> ssl.SSLContext:
         # Never used for a handshake; spares the loading of the whole trust store.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context = ssl.create_default_context(cafile=target.ca_file)
-    except OSError as error:  # ssl.SSLError is one
+        return client_context(target.ca_file, insecure_skip_verify=target.insecure_skip_verify)
+    except OSError as error:
         raise ConfigError(
             f"cannot read the certificate file {target.ca_file}: {error.strerror or error}",
             key="ca_file",
             hint="give a readable file of PEM certificates",
         ) from error
-    if target.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _headers(target: ProbeTarget) -> list[tuple[bytes, bytes]]:

@@ -7,7 +7,8 @@ imports the standard library only.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple, Protocol
+from functools import partial
+from typing import Final, Literal, NamedTuple, Protocol
 
 Role = Literal["system", "user", "assistant"]
 TokenSource = Literal["usage", "tokenizer"]
@@ -105,9 +106,8 @@ class StreamEvent(NamedTuple):
 
     `text` is generated answer text, `reasoning` generated thinking text; either may be empty. `tokens` is the number
     of tokens this event carries when the protocol tells it (TGI: 1; vLLM with continuous usage: the difference of
-    two counts), None when it does not. `output_tokens_so_far` is the running count where told. `done` marks the
-    protocol's own end of stream. An event with none of them set is a textless one (role chunk, keep-alive) and is
-    still an event: it moves no token mark.
+    two counts), None when it does not. `done` marks the protocol's own end of stream. An event with none of them set
+    is a textless one (a role chunk) and is still an event: it moves no token mark.
     """
 
     text: str = ""
@@ -118,6 +118,10 @@ class StreamEvent(NamedTuple):
     done: bool = False
     error: StreamError | None = None
     server_times: ServerTimes | None = None
+
+
+# Makes a StreamEvent of a tuple with all its fields, for half the price of calling the class; paid per token of a run.
+event_of: Final = partial(tuple.__new__, StreamEvent)
 
 
 class ResponseDecoder(Protocol):

@@ -5,8 +5,10 @@ or after a live request); nothing in it looks at a clock.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import sub
 
 from inference_bench.api.exchange import RawExchange
 from inference_bench.api.protocols import (
@@ -21,8 +23,9 @@ from inference_bench.api.protocols import (
 
 SIMULATED_HEADER = "x-simulated-engine"
 UNKNOWN_TOKENS = -1
+MOST_TOKENS = 2**15 - 1  # what the column holds
 MAX_MESSAGE = 300
-_NO_FACTS = [*StreamEvent()][3:]
+_Piece = tuple[Sequence[StreamEvent], int, int]  # the events one read completed, its arrival and read stamps
 
 
 @dataclass(slots=True)
@@ -91,101 +94,132 @@ class _Reader:
         self._decoder = decoder
         self._reading = reading
         self._keep_text = keep_text
-        self._carried_tokens = 0  # tokens of textless events; they belong to the next chunk that shows text
         self._done = False
-        self._answered = False  # answer text was seen (to tell reasoning first from answer first)
 
     def run(self) -> None:
         raw = self._raw
-        reading = self._reading
-        feed = self._decoder.feed
-        previous_read = raw.sent_ns
-        for piece, arrival, read in zip(raw.pieces, raw.arrivals, raw.reads, strict=True):
-            events = feed(piece)
-            if events:
-                self._take(events, arrival, read, previous_read)
-            previous_read = read
-        tail = self._decoder.finish()
-        if tail and raw.arrivals:
-            self._take(tail, raw.arrivals[-1], raw.reads[-1], previous_read)
-        chunks = reading.chunks
-        if chunks.arrivals:
-            reading.last_token_ns = chunks.arrivals[-1]
-            reading.last_token_read_ns = chunks.reads[-1]
-            reading.stall_ns = _longest_gap(chunks.arrivals)
+        pieces = zip(map(self._decoder.feed, raw.pieces), raw.arrivals, raw.reads, strict=True)
+        self._walk(chain(pieces, self._tail()))
         self._judge()
 
-    def _take(self, events: Sequence[StreamEvent], arrival: int, read: int, previous_read: int) -> None:
+    def _tail(self) -> Iterator[_Piece]:
+        """Yield what the decoder still held when the pieces were over, under the stamps of the last one."""
+        events = self._decoder.finish()
+        if self._raw.arrivals:
+            yield events, self._raw.arrivals[-1], self._raw.reads[-1]
+
+    def _walk(self, pieces: Iterable[_Piece]) -> None:
+        """Fill the columns, and take the marks that hang on order. Every token comes by here: locals, and few calls."""
         reading = self._reading
-        chunks = reading.chunks
+        keep_text = self._keep_text
+        arrivals: list[int] = []
+        reads: list[int] = []
+        sizes: list[int] = []
+        counts: list[int] = []
+        carried = 0  # tokens of textless events; they belong to the next chunk that shows text
+        answered = False  # answer text was seen (to tell reasoning first from answer first)
+        previous_read = self._raw.sent_ns
+        for events, arrival, read in pieces:
+            if not sizes and events:
+                self._begin(arrival, previous_read)
+            for text, thought, tokens, finish, usage, done, error, times in events:
+                if text or thought:
+                    if text and not answered:
+                        answered = True
+                        if sizes or thought:
+                            reading.first_answer_token_ns = arrival
+                    arrivals.append(arrival)
+                    reads.append(read)
+                    sizes.append(len(text) + len(thought))
+                    counts.append(UNKNOWN_TOKENS if tokens is None else tokens + carried)
+                    carried = 0
+                    if keep_text:
+                        reading.texts.append(text)
+                        reading.reasoning.append(thought)
+                elif tokens:
+                    carried += tokens
+                if done or finish is not None or usage is not None or error is not None or times is not None:
+                    self._note(finish, usage, done, error, times)
+            if len(events) > 1:
+                self._merge(events, len(sizes))
+            previous_read = read
+        self._close(arrivals, reads, sizes, counts)
+
+    def _begin(self, arrival: int, previous_read: int) -> None:
+        """Take the marks of a piece that may be the first with text; a later one then puts the second mark right."""
+        reading = self._reading
         if reading.first_event_ns is None:
             reading.first_event_ns = arrival
-        texts = 0
-        for event in events:
-            text, thought, tokens, *facts = event
-            if text or thought:
-                texts += 1
-                if reading.first_token_ns is None:
-                    reading.first_token_ns = arrival
-                    reading.first_token_read_ns = read
-                    reading.first_token_after_ns = previous_read
-                if not self._answered and text:
-                    self._answered = True
-                    if chunks.arrivals or thought:
-                        reading.first_answer_token_ns = arrival
-                size = len(text) + len(thought)
-                reading.text_chars += size
-                chunks.arrivals.append(arrival)
-                chunks.reads.append(read)
-                chunks.sizes.append(size)
-                chunks.tokens.append(UNKNOWN_TOKENS if tokens is None else tokens + self._carried_tokens)
-                chunks.merged.append(0)
-                self._carried_tokens = 0
-                if self._keep_text:
-                    reading.texts.append(text)
-                    reading.reasoning.append(thought)
-            elif tokens:
-                self._carried_tokens += tokens
-            if facts != _NO_FACTS:
-                self._note(event)
-        if texts > 1:
-            reading.merged_reads += 1
-            chunks.merged[-texts:] = b"\x01" * texts
-        if texts and reading.first_token_merged is None:
-            reading.first_token_merged = texts > 1
+        reading.first_token_after_ns = previous_read
 
-    def _note(self, event: StreamEvent) -> None:
+    def _merge(self, events: Sequence[StreamEvent], chunks_so_far: int) -> None:
+        """Note the chunks that shared their read with others."""
+        texts = len([event for event in events if event[0] or event[1]])
+        if texts > 1:
+            self._reading.merged_reads += 1
+            merged = self._reading.chunks.merged
+            merged.extend(bytes(chunks_so_far - texts - len(merged)))
+            merged.extend(b"\x01" * texts)
+
+    def _close(self, arrivals: list[int], reads: list[int], sizes: list[int], counts: list[int]) -> None:
+        """Keep the columns and take the marks that they tell."""
+        reading = self._reading
+        if not sizes:
+            reading.first_token_after_ns = None
+            return
+        chunks = reading.chunks
+        chunks.arrivals.fromlist(arrivals)
+        chunks.reads.fromlist(reads)
+        chunks.sizes.fromlist(sizes)
+        try:
+            chunks.tokens.fromlist(counts)
+        except OverflowError:  # a server that counts wildly: no chunk holds more tokens than the column
+            counts = [tokens if tokens <= MOST_TOKENS else UNKNOWN_TOKENS for tokens in counts]
+            chunks.tokens.fromlist(counts)
+        merged = chunks.merged
+        merged.extend(bytes(len(sizes) - len(merged)))
+        reading.text_chars = sum(sizes)
+        reading.first_token_ns = arrivals[0]
+        reading.first_token_read_ns = reads[0]
+        reading.first_token_merged = merged[0] == 1
+        reading.last_token_ns = arrivals[-1]
+        reading.last_token_read_ns = reads[-1]
+        if counts[0] >= 0:
+            reading.first_chunk_tokens = counts[0]
+        if len(arrivals) > 1:
+            reading.stall_ns = max(map(sub, arrivals[1:], arrivals))
+
+    def _note(
+        self,
+        finish: str | None,
+        usage: Usage | None,
+        done: bool,
+        error: StreamError | None,
+        times: ServerTimes | None,
+    ) -> None:
         """Keep what an event says beside its text; of several errors the first stands."""
         reading = self._reading
-        if event.finish_reason is not None:
-            reading.finish_reason = event.finish_reason
-        if event.usage is not None:
-            reading.usage = event.usage
-        if event.server_times is not None:
-            reading.server_times = event.server_times
-        if event.error is not None and reading.error is None:
-            reading.error = event.error
-        self._done = self._done or event.done
+        if finish is not None:
+            reading.finish_reason = finish
+        if usage is not None:
+            reading.usage = usage
+        if times is not None:
+            reading.server_times = times
+        if error is not None and reading.error is None:
+            reading.error = error
+        self._done = self._done or done
 
     def _judge(self) -> None:
         """Whether the answer counts as good, by metrics.md's error classes."""
         reading = self._reading
-        chunks = reading.chunks
-        if chunks.tokens and chunks.tokens[0] >= 0:
-            reading.first_chunk_tokens = chunks.tokens[0]
         if reading.error is not None:
             return
         # A body cut off by the connection is whole only when the protocol's own end mark had come before.
         ended = self._done if self._raw.failure is not None else self._decoder.ended
         if not ended:
             reading.error = StreamError(ErrorClass.TRUNCATED, "the stream ended without its end mark")
-        elif not chunks.arrivals:
+        elif not reading.chunks.arrivals:
             reading.error = StreamError(ErrorClass.EMPTY, "the answer ended well but held no text")
         else:
             reading.ok = True
 
-
-def _longest_gap(stamps: "array[int]") -> int | None:
-    if len(stamps) < 2:
-        return None
-    return max(map(int.__sub__, stamps[1:], stamps[:-1]))

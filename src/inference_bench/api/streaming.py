@@ -117,12 +117,20 @@ class _Lines:
 
 
 class SseDecoder:
-    """Incremental SSE decoder. `limit` bounds the bytes of one line and of one event's data."""
+    """Incremental SSE decoder. `limit` bounds the bytes of one line and of one event's data.
 
-    __slots__ = ("_data", "_event", "_foreign", "_idle", "_ignored", "_limit", "_lines", "_poisoned", "_seen", "_size")
+    `opening` and `closing` are the bytes around the data of a plain event. `idle` is True between two events once the
+    first was seen; only then may a piece be taken for a plain event without asking the line machine.
+    """
+
+    opening: Final = b"data: "
+    closing: Final = b"\n\n"
+
+    __slots__ = ("_data", "_event", "_foreign", "_ignored", "_lines", "_poisoned", "_seen", "_size", "idle", "limit")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
-        self._limit = limit
+        self.limit = limit
+        self.idle = False
         self._lines = _Lines(limit, bare_cr=True)
         self._data: list[bytes] = []
         self._size = 0
@@ -131,8 +139,6 @@ class SseDecoder:
         self._foreign = False  # a line that is not SSE was told already
         self._ignored = b""
         self._seen = False
-        # True between two events once the first was seen: only then may `single` bypass the line machine.
-        self._idle = False
 
     @property
     def pending(self) -> bool:
@@ -145,35 +151,19 @@ class SseDecoder:
         The common case of a stream (one write, one read, one event) for the price of three slices; on None nothing
         was consumed and `feed` must be given the same piece.
         """
-        if self._idle and data[:6] == b"data: " and data[-2:] == b"\n\n":
+        if self.idle and data[:6] == b"data: " and data[-2:] == b"\n\n":
             payload = data[6:-2]
-            if _LF not in payload and _CR not in payload and len(data) <= self._limit:
+            if _LF not in payload and _CR not in payload and len(data) <= self.limit:
                 return payload
         return None
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """Return the events these bytes complete."""
-        payload = self.single(data)
-        if payload is not None:
-            return [SseEvent(payload)]
         events: list[SseEvent] = []
-        if self._idle and data[-2:] == b"\n\n" and _CR not in data and len(data) <= self._limit:
-            self._blocks(data, events)
-        else:
-            for line in self._lines.split(data):
-                self._line(line, events)
-            self._idle = self._seen and self._lines.clean and not self.pending
+        for line in self._lines.split(data):
+            self._line(line, events)
+        self.idle = self._seen and self._lines.clean and not self.pending
         return events
-
-    def _blocks(self, data: bytes, events: list[SseEvent]) -> None:
-        """Take a piece of whole events (several in one read): the state is the same before and after it."""
-        for block in data[:-2].split(b"\n\n"):
-            if block[:6] == b"data: " and _LF not in block:
-                events.append(SseEvent(block[6:]))
-            else:
-                for line in block.split(b"\n"):
-                    self._line(line, events)
-                self._dispatch(events)
 
     def finish(self) -> list[SseEvent]:
         """Say that the body has ended; return the event that a missing final newline or blank line held back.
@@ -212,13 +202,13 @@ class SseDecoder:
             return
         self._data.append(value)
         self._size += len(value) + 1
-        if self._size - 1 > self._limit:
+        if self._size - 1 > self.limit:
             self._refuse(events)
 
     def _refuse(self, events: list[SseEvent]) -> None:
         """Drop the event being read; its size is told once, however many of its lines are too long."""
         if not self._poisoned:
-            events.append(SseEvent(b"", "", f"an event longer than {self._limit} bytes"))
+            events.append(SseEvent(b"", "", f"an event longer than {self.limit} bytes"))
         self._poisoned = True
         self._data.clear()
         self._size = 0
@@ -242,14 +232,20 @@ class SseDecoder:
 
 
 class NdjsonDecoder:
-    """Incremental decoder of newline-delimited JSON: one object per line, blank lines skipped."""
+    """Incremental decoder of newline-delimited JSON: one object per line, blank lines skipped.
 
-    __slots__ = ("_idle", "_limit", "_lines")
+    `opening`, `closing` and `idle` as in SseDecoder.
+    """
+
+    opening: Final = b""
+    closing: Final = b"\n"
+
+    __slots__ = ("_lines", "idle", "limit")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
-        self._limit = limit
+        self.limit = limit
         self._lines = _Lines(limit, bare_cr=False)
-        self._idle = False
+        self.idle = False
 
     @property
     def pending(self) -> bool:
@@ -258,19 +254,16 @@ class NdjsonDecoder:
 
     def single(self, data: bytes) -> bytes | None:
         """Return the one line that this piece is, exactly, or None when it is anything else (then use `feed`)."""
-        if self._idle and data[:1] == b"{" and data[-2:] == b"}\n":
+        if self.idle and data[:1] == b"{" and data[-2:] == b"}\n":
             line = data[:-1]
-            if _LF not in line and len(line) <= self._limit:
+            if _LF not in line and len(line) <= self.limit:
                 return line
         return None
 
     def feed(self, data: bytes) -> list[NdjsonLine]:
         """Return the lines these bytes complete."""
-        line = self.single(data)
-        if line is not None:
-            return [NdjsonLine(line)]
         found = [self._made(one) for one in self._lines.split(data)]
-        self._idle = self._lines.clean
+        self.idle = self._lines.clean
         return [one for one in found if one.data or one.malformed]
 
     def finish(self) -> list[NdjsonLine]:
@@ -281,5 +274,5 @@ class NdjsonDecoder:
 
     def _made(self, line: bytes | None) -> NdjsonLine:
         if line is None:
-            return NdjsonLine(b"", f"a line longer than {self._limit} bytes")
+            return NdjsonLine(b"", f"a line longer than {self.limit} bytes")
         return NdjsonLine(line.strip())

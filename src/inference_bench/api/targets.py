@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from inference_bench import __version__
 from inference_bench.api.protocols import Endpoint, ErrorClass, StreamError, WireRequest
+from inference_bench.api.tls import client_context
 
 USER_AGENT = f"vllm-benchmark/{__version__}"
 
@@ -45,13 +46,10 @@ class Target:
         if not self.tls:
             return None
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError) as error:
+            context = client_context(self.ca_file, insecure_skip_verify=self.insecure_skip_verify)
+        except OSError as error:
             raise TargetError(StreamError(ErrorClass.TLS, f"cannot read CA file {self.ca_file}: {error}")) from error
         context.set_alpn_protocols(["http/1.1"])
-        if self.insecure_skip_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         return context
 
     def wire_bytes(self, request: WireRequest) -> bytes:

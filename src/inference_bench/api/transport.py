@@ -10,11 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
-from inference_bench.api.clock import WallAnchor
-from inference_bench.api.connection import Connection, State, reason
+from inference_bench.api.clock import SO_TIMESTAMPNS, STAMP_FORMAT, STAMP_SPACE, WallAnchor
+from inference_bench.api.connection import BUFFER, VIEW, Connection, State, reason
 from inference_bench.api.connection_pool import ConnectionPool
 from inference_bench.api.exchange import Job, RawExchange, Timeouts
-from inference_bench.api.framing import MAX_HEAD, Body, FramingError, ResponseHead
+from inference_bench.api.framing import FramingError, one_chunk
 from inference_bench.api.poller import READABLE, WRITABLE, Poller
 from inference_bench.api.protocols import ErrorClass
 from inference_bench.api.targets import Target
@@ -22,6 +22,8 @@ from inference_bench.api.targets import Target
 MAX_RESPONSE_BYTES = 256 * 1024 * 1024
 SWEEP_NS = 50_000_000
 _NANOSECONDS = 1_000_000_000
+_BUFFERS = [BUFFER]
+_unpack_stamp = STAMP_FORMAT.unpack
 
 Tap = Callable[[int, bytes, int], None]
 Watch = Callable[[], None]
@@ -149,10 +151,9 @@ class Transport:
         """Everything but the plain read of an answer."""
         now = time.monotonic_ns()
         try:
-            if connection.state is State.CONNECTING:
-                self._connected(connection, now)
-            elif connection.state is State.HANDSHAKE:
-                self._handshake(connection, mask, now)
+            if connection.state in (State.CONNECTING, State.HANDSHAKE):
+                if self._pool.set_up(connection, mask, now):
+                    self._ready(connection)
             elif connection.state is State.BUSY:
                 if mask & WRITABLE and connection.to_send:
                     connection.flush()
@@ -169,29 +170,8 @@ class Transport:
             failure = ErrorClass.RESET if connection.state is State.BUSY else ErrorClass.CONNECT
             self._broken(connection, failure, reason(error), now)
 
-    def _connected(self, connection: Connection, now: int) -> None:
-        code = connection.connect_error()
-        if code:
-            raise OSError(code, "connect")
-        if connection.is_tls:
-            connection.state = State.HANDSHAKE
-            self._poller.modify(connection.fd, READABLE)
-            connection.handshake()
-        else:
-            self._ready(connection, now)
-
-    def _handshake(self, connection: Connection, mask: int, now: int) -> None:
-        if mask & WRITABLE:
-            connection.flush()
-        if mask & ~WRITABLE:
-            data, _ = connection.receive()
-            if not data:
-                raise ssl.SSLError("the server closed during the TLS handshake")
-            if connection.feed_handshake(data):
-                self._ready(connection, now)
-
-    def _ready(self, connection: Connection, now: int) -> None:
-        self._pool.opened(connection, now)
+    def _ready(self, connection: Connection) -> None:
+        """A new connection is idle: the first exchange that waits goes on it."""
         waiting = self._waiting[connection.target]
         if waiting:
             idle = self._pool.take_idle(connection.target)
@@ -219,6 +199,7 @@ class Transport:
         connection.state = State.BUSY
         connection.head = b""
         connection.body = None
+        connection.between_chunks = False
         if connection.requests:
             exchange.reused = True
         else:
@@ -240,81 +221,68 @@ class Transport:
                 self._poller.modify(connection.fd, READABLE | WRITABLE)
 
     def _read(self, connection: Connection) -> None:
+        """Read once and stamp; the whole of what happens for nearly every chunk of a stream is in this function."""
         exchange = connection.exchange
         assert exchange is not None
+        ancillary = None
         try:
-            data, stamp = connection.receive()
+            if connection.stamped:
+                count, ancillary, _, _ = connection.sock.recvmsg_into(_BUFFERS, STAMP_SPACE)
+            else:
+                count = connection.sock.recv_into(BUFFER)
         except BlockingIOError:
             return
         except OSError as error:
             self._lost(connection, reason(error), time.monotonic_ns())
             return
-        now = time.monotonic_ns()
-        arrival = stamp - self.anchor.offset_ns if stamp else now
+        arrival = now = time.monotonic_ns()
+        if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
+            seconds, nanoseconds = _unpack_stamp(ancillary[0][2])
+            arrival = seconds * _NANOSECONDS + nanoseconds - self.anchor.offset_ns
         connection.last_activity_ns = now
         self.reads += 1
-        exchange.bytes_received += len(data)
-        closed = not data
-        if connection.is_tls:
-            try:
-                data, closed_tls = connection.decrypt(data)
-            except ssl.SSLError as error:
-                self._finish(connection, ErrorClass.TLS, reason(error), now, close=True)
+        exchange.bytes_received += count
+        if connection.between_chunks:
+            piece = one_chunk(BUFFER, count)
+            if piece:
+                self._keep(exchange, piece, arrival, now)
                 return
-            closed = closed or closed_tls
+        self._take(connection, exchange, bytes(VIEW[:count]), arrival, now)
+
+    def _keep(self, exchange: RawExchange, piece: bytes, arrival: int, now: int) -> None:
+        exchange.pieces.append(piece)
+        exchange.arrivals.append(arrival)
+        exchange.reads.append(now)
+        if self._tap is not None:
+            self._tap(exchange.job.seq, piece, arrival)
+
+    def _take(self, connection: Connection, exchange: RawExchange, data: bytes, arrival: int, now: int) -> None:
+        """Take a read that was not simply the next chunk: head, pieces of chunks, TLS, the end."""
+        closed = not data
         try:
-            if data:
-                self._take(connection, exchange, data, arrival, now)
+            if connection.is_tls:
+                data, closed_tls = connection.decrypt(data)
+                closed = closed or closed_tls
+            if data and connection.body is None:
+                data = connection.take_head(data, exchange)
+            body = connection.body
+            if body is not None:
+                piece = body.feed(data) if data else b""
+                if piece:
+                    self._keep(exchange, piece, arrival, now)
+                connection.between_chunks = body.between_chunks and not connection.is_tls
+        except ssl.SSLError as error:
+            self._finish(connection, ErrorClass.TLS, reason(error), now, close=True)
+            return
         except FramingError as error:
             self._finish(connection, ErrorClass.MALFORMED, str(error), now, close=True)
             return
-        body = connection.body
         if body is not None and body.complete:
             self._finish(connection, None, "", arrival, close=closed)
         elif closed:
             self._closed(connection, now)
         elif exchange.bytes_received > MAX_RESPONSE_BYTES:
             self._finish(connection, ErrorClass.MALFORMED, "the answer is too large", now, close=True)
-
-    def _take(self, connection: Connection, exchange: RawExchange, data: bytes, arrival: int, now: int) -> None:
-        body = connection.body
-        if body is None:
-            data = self._take_head(connection, exchange, data)
-            body = connection.body
-            if body is None or not data:
-                return
-        piece = body.feed(data)
-        if piece:
-            if not exchange.first_byte_ns:
-                exchange.first_byte_ns = arrival
-            exchange.pieces.append(piece)
-            exchange.arrivals.append(arrival)
-            exchange.reads.append(now)
-            if self._tap is not None:
-                self._tap(exchange.job.seq, piece, arrival)
-
-    def _take_head(self, connection: Connection, exchange: RawExchange, data: bytes) -> bytes:
-        """Collect the response head; return the bytes behind it once it is whole."""
-        connection.head += data
-        while True:
-            end = connection.head.find(b"\r\n\r\n")
-            if end < 0:
-                if len(connection.head) > MAX_HEAD:
-                    raise FramingError("the head of the answer is too long")
-                if not connection.head.startswith(b"HTTP/1."[: len(connection.head)]):
-                    raise FramingError("the answer does not begin with an HTTP/1.1 status line")
-                return b""
-            head = ResponseHead(connection.head[:end])
-            rest = connection.head[end + 4 :]
-            if head.status >= 200:
-                break
-            connection.head = rest  # an interim answer (100 Continue): the real one follows
-        connection.head = b""
-        exchange.status = head.status
-        exchange.headers = head.headers
-        connection.keep_alive = head.keep_alive
-        connection.body = Body(head)
-        return rest
 
     def _closed(self, connection: Connection, now: int) -> None:
         exchange = connection.exchange

@@ -5,6 +5,7 @@ tell a listener of every decoded event while the answers come in. A few requests
 """
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -112,7 +113,7 @@ class UnifiedClient:
                 answers[endpoint.name] = _failed(endpoint.name, self._unreachable[number])
                 continue
             if request.request_id is None:
-                request = replace(request, request_id=f"ask-{time.time_ns():x}-{number}")
+                request = replace(request, request_id=uuid.uuid4().hex)
             wire = self._clients[number].render(request, endpoint.model)
             target = self._index[number]
             wired[number] = (get_client(wire.dialect), request.stream)

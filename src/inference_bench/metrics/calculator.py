@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from inference_bench.metrics.chunks import ChunkTable
+from inference_bench.metrics.chunks import ChunkSource, ChunkTable
 from inference_bench.metrics.columns import Floats, RequestColumns
 from inference_bench.metrics.definitions import METRICS, Metric
 from inference_bench.metrics.distribution import Distribution, describe
@@ -56,8 +56,9 @@ class MetricsCalculator:
 
     Args:
         requests: request records (columns of `records.REQUEST_COLUMNS`), warm-ups and failures included.
-        chunks: their text chunks (columns of `records.CHUNK_COLUMNS`); None when they were not kept. The chunks of a
-            request stand in stream order; requests may stand in any order in both tables.
+        chunks: their text chunks (columns of `records.CHUNK_COLUMNS`), in a table or to be read from where they are
+            stored; None when they were not kept. The chunks of a request stand in stream order; requests may stand in
+            any order in both tables.
         windows: the steady windows [start, end) in ns of the monotonic clock, one per round.
         slo: limits per request for goodput, None when nothing was promised.
 
@@ -68,7 +69,7 @@ class MetricsCalculator:
     def __init__(
         self,
         requests: pa.Table,
-        chunks: pa.Table | None,
+        chunks: pa.Table | ChunkSource | None,
         *,
         windows: Windows,
         slo: PerRequestLimits | None = None,

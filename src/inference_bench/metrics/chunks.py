@@ -1,100 +1,135 @@
-"""Reading the chunk table: one slice at a time, each request's chunks together and in stream order.
+"""The chunks of a test, read once and held compactly: ten bytes each, whole requests together, in stream order.
 
-The journal and chunks.parquet hold the chunks of a request in one piece, so a slice needs only its predecessor's last
-row. A table that was shuffled by request is put together again first. Times are not used to order chunks: several may
-carry the same stamp, and their order still says which chunk carried which tokens.
+The journal and chunks.parquet hold the chunks of a request in one piece. A table that was shuffled by request is put
+together again first. Times are not used to order chunks: several may carry the same stamp, and their order still says
+which chunk carried which tokens.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from inference_bench.metrics.columns import Ints
+from inference_bench.metrics.columns import Bools, Ints
 
-UNKNOWN = -1
+COLUMNS: Final = ("seq", "arrival_ns", "tokens")
+UNKNOWN: Final = -1
+_SLICE_ROWS: Final = 131_072
 
 
-class ChunkSlice(NamedTuple):
-    """Some consecutive chunks: request number, arrival in ns, tokens (UNKNOWN where not told)."""
+class Piece(NamedTuple):
+    """Some whole requests: their numbers and how many chunks each has (at least one); arrivals in ns and tokens
+    (UNKNOWN where not told) of all those chunks, request by request.
+    """
 
-    seq: Ints
+    numbers: Ints
+    lengths: Ints
     arrival_ns: Ints
-    tokens: npt.NDArray[np.int32]
+    tokens: npt.NDArray[np.int16]
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> "ChunkSlice":
-        """Return the chunks for which `keep` is true."""
-        return ChunkSlice(self.seq[keep], self.arrival_ns[keep], self.tokens[keep])
+    @property
+    def starts(self) -> Ints:
+        """Where each request's chunks begin."""
+        return np.cumsum(self.lengths) - self.lengths
 
-    def last(self) -> "ChunkSlice":
-        """Return the last chunk alone."""
-        return ChunkSlice(self.seq[-1:], self.arrival_ns[-1:], self.tokens[-1:])
+    def of(self, which: Bools) -> "Piece":
+        """Return the requests for which `which` is true."""
+        if which.all():
+            return self
+        rows = np.repeat(which, self.lengths)
+        return Piece(self.numbers[which], self.lengths[which], self.arrival_ns[rows], self.tokens[rows])
 
-    def after(self, before: "ChunkSlice") -> "ChunkSlice":
-        """Return these chunks with others put before them."""
-        return ChunkSlice(
-            np.concatenate((before.seq, self.seq)),
-            np.concatenate((before.arrival_ns, self.arrival_ns)),
-            np.concatenate((before.tokens, self.tokens)),
-        )
+    def tokens_known(self) -> Bools:
+        """Return, for each request, whether the protocol told the tokens of every chunk."""
+        return np.asarray(np.minimum.reduceat(self.tokens, self.starts) != UNKNOWN)
+
+    def token_sums(self) -> Ints:
+        """Return the tokens that each request's chunks carried."""
+        return np.asarray(np.add.reduceat(self.tokens, self.starts, dtype=np.int64))
+
+
+class ChunkSource(Protocol):
+    """Chunks that are stored somewhere and read a batch at a time."""
+
+    def batches(self) -> Iterator["pa.RecordBatch"]:
+        """Yield all chunks in stored order; the first columns are `COLUMNS`."""
 
 
 class ChunkTable:
-    """The chunks of one service in one test: any pa.Table with the columns seq, arrival_ns and tokens."""
+    """The chunks of one service in one test."""
 
-    def __init__(self, table: pa.Table) -> None:
-        table = table.select(["seq", "arrival_ns", "tokens"])
-        self._table = table if _in_one_piece(table) else table.take(_stable_order(table))
-        self._unknown: Ints | None = None
+    def __init__(self, chunks: "pa.Table | ChunkSource") -> None:
+        """Take chunks from a pa.Table with at least the columns `COLUMNS`, or from where they are stored."""
+        batches = _batches(chunks) if isinstance(chunks, pa.Table) else chunks.batches()
+        self._pieces = list(_whole_requests(batches))
+        numbers = [piece.numbers for piece in self._pieces]
+        if numbers and np.unique(np.concatenate(numbers)).size < sum(part.size for part in numbers):
+            self._pieces = list(_whole_requests(_batches(self._put_together())))
 
-    def slices(self, wanted: Ints) -> Iterator[ChunkSlice]:
-        """Yield the chunks of the requests in `wanted` (sorted request numbers), slice by slice."""
-        for piece in _read(self._table):
-            yield piece.where(_member(piece.seq, wanted))
+    def pieces(self, wanted: Ints) -> Iterator[Piece]:
+        """Yield the requests that are in `wanted`, piece by piece."""
+        for piece in self._pieces:
+            found = piece.of(np.isin(piece.numbers, wanted))
+            if found.numbers.size:
+                yield found
 
-    def with_unknown_tokens(self) -> Ints:
-        """Return the sorted numbers of requests that have a chunk whose tokens the protocol did not tell."""
-        if self._unknown is None:
-            found = [np.unique(piece.seq[piece.tokens == UNKNOWN]) for piece in _read(self._table)]
-            self._unknown = np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
-        return self._unknown
-
-
-def _read(table: pa.Table) -> Iterator[ChunkSlice]:
-    for batch in table.to_batches():
-        if batch.num_rows:
-            yield ChunkSlice(
-                np.asarray(batch.column(0).to_numpy(), dtype=np.int64),
-                np.asarray(batch.column(1).to_numpy(), dtype=np.int64),
-                np.asarray(batch.column(2).fill_null(UNKNOWN).to_numpy(), dtype=np.int32),
-            )
+    def _put_together(self) -> pa.Table:
+        """Return all chunks ordered by request, each request's in the order in which they stood."""
+        seq = np.concatenate([np.repeat(piece.numbers, piece.lengths) for piece in self._pieces])
+        order = np.argsort(seq, kind="stable")
+        arrivals = np.concatenate([piece.arrival_ns for piece in self._pieces])
+        tokens = np.concatenate([piece.tokens for piece in self._pieces])
+        return pa.table(dict(zip(COLUMNS, (seq[order], arrivals[order], tokens[order]), strict=True)))
 
 
-def _member(seq: Ints, wanted: Ints) -> npt.NDArray[np.bool_]:
-    """Return which rows belong to `wanted`; asks once per run of equal numbers, not once per row."""
-    starts = np.flatnonzero(np.diff(seq, prepend=seq[0] - 1))
-    lengths = np.diff(starts, append=seq.size)
-    return np.repeat(np.isin(seq[starts], wanted), lengths)
+def _batches(table: pa.Table) -> Iterator["pa.RecordBatch"]:
+    yield from table.select(list(COLUMNS)).to_batches(max_chunksize=_SLICE_ROWS)
 
 
-def _in_one_piece(table: pa.Table) -> bool:
-    """Whether no request's chunks are interrupted by another's."""
-    firsts = []
-    last: int | None = None
-    for batch in table.to_batches():
-        seq = np.asarray(batch.column(0).to_numpy(), dtype=np.int64)
-        if seq.size:
-            starts = np.diff(seq, prepend=seq[0] - 1 if last is None else last) != 0
-            firsts.append(seq[starts])
-            last = int(seq[-1])
-    if not firsts:
-        return True
-    runs = np.concatenate(firsts)
-    return bool(np.unique(runs).size == runs.size)
+def _whole_requests(batches: Iterator["pa.RecordBatch"]) -> Iterator[Piece]:
+    """Yield the chunks in pieces that cut no request in two: a request at the end of a batch waits for the next."""
+    waiting: Piece | None = None
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        piece = _piece(batch)
+        if waiting is not None:
+            piece = _joined(waiting, piece)
+        last = piece.lengths[-1]
+        if piece.numbers.size > 1:
+            yield Piece(piece.numbers[:-1], piece.lengths[:-1], piece.arrival_ns[:-last], piece.tokens[:-last])
+        waiting = Piece(piece.numbers[-1:], piece.lengths[-1:], piece.arrival_ns[-last:], piece.tokens[-last:])
+    if waiting is not None:
+        yield waiting
 
 
-def _stable_order(table: pa.Table) -> Ints:
-    seq = np.asarray(table.column(0).to_numpy(), dtype=np.int64)
-    return np.argsort(seq, kind="stable")
+def _piece(batch: "pa.RecordBatch") -> Piece:
+    seq = _column(batch, 0, np.int64)
+    starts = np.flatnonzero(np.concatenate(([True], seq[1:] != seq[:-1])))
+    # Copies: a view would keep the batch alive, request numbers and all.
+    return Piece(
+        seq[starts],
+        np.diff(starts, append=seq.size),
+        _column(batch, 1, np.int64).copy(),
+        np.array(batch.column(2).fill_null(UNKNOWN).to_numpy(), dtype=np.int16),
+    )
+
+
+def _joined(first: Piece, second: Piece) -> Piece:
+    numbers, lengths = np.concatenate((first.numbers, second.numbers)), np.concatenate((first.lengths, second.lengths))
+    if first.numbers[-1] == second.numbers[0]:
+        at = first.numbers.size
+        lengths[at] += lengths[at - 1]
+        numbers, lengths = np.delete(numbers, at - 1), np.delete(lengths, at - 1)
+    return Piece(
+        numbers,
+        lengths,
+        np.concatenate((first.arrival_ns, second.arrival_ns)),
+        np.concatenate((first.tokens, second.tokens)),
+    )
+
+
+def _column(batch: "pa.RecordBatch", position: int, kind: type[np.int64]) -> npt.NDArray[Any]:
+    return np.asarray(batch.column(position).to_numpy(), dtype=kind)

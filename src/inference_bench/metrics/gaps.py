@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inference_bench.metrics.chunks import ChunkSlice, ChunkTable
-from inference_bench.metrics.columns import NS_PER_MS, Floats, Ints
+from inference_bench.metrics.chunks import ChunkTable, Piece
+from inference_bench.metrics.columns import NS_PER_MS, Bools, Floats, Ints
 
 
 class Gaps(NamedTuple):
@@ -20,7 +20,12 @@ class Gaps(NamedTuple):
 
 def chunk_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
     """Return every gap between consecutive text chunks of the wanted requests (icl_ms)."""
-    return _collect(chunks, wanted, per_token=False)
+    found: list[Floats] = []
+    requests = 0
+    for piece in chunks.pieces(wanted):
+        found.append(np.diff(piece.arrival_ns)[_within(piece.lengths)] / NS_PER_MS)
+        requests += int(np.count_nonzero(piece.lengths > 1))
+    return Gaps(np.concatenate(found) if found else np.empty(0), requests)
 
 
 def token_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
@@ -29,30 +34,27 @@ def token_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
     A request with any chunk of unknown tokens gives none. A chunk that carried text but no token (text held back by
     the server) ends no gap: the time goes to the next chunk that brings tokens.
     """
-    return _collect(chunks, np.setdiff1d(wanted, chunks.with_unknown_tokens()), per_token=True)
-
-
-def _collect(chunks: ChunkTable, wanted: Ints, *, per_token: bool) -> Gaps:
     found: list[Floats] = []
     requests = 0
-    carried: ChunkSlice | None = None  # the last chunk so far: its request may go on in the next slice
-    last_request: int | None = None  # the last request that gave a gap, so that it is counted once
-    for piece in chunks.slices(wanted):
-        rows = piece.where(piece.tokens > 0) if per_token else piece
-        if not rows.seq.size:
-            continue
-        if carried is not None:
-            rows = rows.after(carried)
-        carried = rows.last()
-        same = rows.seq[1:] == rows.seq[:-1]
-        if not same.any():
-            continue
-        gaps = np.diff(rows.arrival_ns)[same] / NS_PER_MS
-        if per_token:
-            tokens = rows.tokens[1:][same]
-            gaps = np.repeat(gaps / tokens, tokens)
-        found.append(gaps)
-        given = rows.seq[1:][same]
-        requests += int(np.count_nonzero(np.diff(given))) + int(given[0] != last_request)
-        last_request = int(given[-1])
+    for whole in chunks.pieces(wanted):
+        piece = _bearing_tokens(whole.of(whole.tokens_known()))
+        within = _within(piece.lengths)
+        tokens = piece.tokens[1:][within]
+        found.append(np.repeat(np.diff(piece.arrival_ns)[within] / (NS_PER_MS * tokens), tokens))
+        requests += int(np.count_nonzero(piece.lengths > 1))
     return Gaps(np.concatenate(found) if found else np.empty(0), requests)
+
+
+def _within(lengths: Ints) -> Bools:
+    """Return which of the differences between neighbouring chunks lie within one request (lengths may be 0)."""
+    owner = np.repeat(np.arange(lengths.size), lengths)
+    return np.asarray(owner[1:] == owner[:-1])
+
+
+def _bearing_tokens(piece: Piece) -> Piece:
+    """Return the piece without the chunks that brought no token; a request may have none left."""
+    bearing = piece.tokens > 0
+    if bearing.all() or not piece.numbers.size:
+        return piece
+    lengths = np.add.reduceat(bearing, piece.starts, dtype=np.int64)
+    return Piece(piece.numbers, lengths, piece.arrival_ns[bearing], piece.tokens[bearing])

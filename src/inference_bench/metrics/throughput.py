@@ -5,6 +5,7 @@ are those of good requests, each token counted once and where it arrived.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -82,34 +83,36 @@ def output_tokens_in(columns: RequestColumns, chunks: ChunkTable | None, windows
     token, the others are spread evenly from there to the last.
     """
     seq = columns.whole("seq").value
-    split_known = np.zeros(len(columns), dtype=np.bool_)
-    total = 0.0
-    if chunks is not None:
-        per_request, inside = _by_chunk(chunks, seq[good], windows)
-        numbers = np.fromiter(per_request, dtype=np.int64, count=len(per_request))
-        split_known = good & np.isin(seq, numbers)
-        total += inside
-        told = np.array([per_request.get(int(number), 0) for number in seq[split_known]], dtype=np.int64)
-        beyond = columns.whole("output_tokens").value[split_known] - told
-        last_inside = contains(windows, columns.whole("last_token_ns").value[split_known])
-        total += float(beyond[last_inside].sum())
-    return total + float(_prorated(columns, windows, good & ~split_known).sum())
+    told = _told_by_chunks(chunks, seq[good], windows)
+    split_known = good & np.isin(seq, told.numbers)
+    carried = told.tokens[np.searchsorted(told.numbers, seq[split_known])]
+    beyond = columns.whole("output_tokens").value[split_known] - carried
+    last_inside = contains(windows, columns.whole("last_token_ns").value[split_known])
+    spread = _prorated(columns, windows, good & ~split_known)
+    return told.inside + float(beyond[last_inside].sum()) + float(spread.sum())
 
 
-def _by_chunk(chunks: ChunkTable, wanted: Ints, windows: Windows) -> tuple[dict[int, int], float]:
-    """Return the tokens told by chunks per request (only where all are told), and how many arrived in the windows."""
-    wanted = np.setdiff1d(wanted, chunks.with_unknown_tokens())
-    per_request: dict[int, int] = {}
+class _Told(NamedTuple):
+    """Requests (sorted numbers) whose chunks tell all their tokens, the sums, and how many came in the windows."""
+
+    numbers: Ints
+    tokens: Ints
+    inside: int
+
+
+def _told_by_chunks(chunks: ChunkTable | None, wanted: Ints, windows: Windows) -> _Told:
+    numbers: list[Ints] = [np.empty(0, dtype=np.int64)]
+    tokens: list[Ints] = [np.empty(0, dtype=np.int64)]
     inside = 0
-    for piece in chunks.slices(wanted):
-        if not piece.seq.size:
-            continue
-        inside += int(piece.tokens[contains(windows, piece.arrival_ns)].sum())
-        starts = np.flatnonzero(np.diff(piece.seq, prepend=piece.seq[0] - 1))
-        sums = np.add.reduceat(piece.tokens, starts, dtype=np.int64)
-        for number, tokens in zip(piece.seq[starts].tolist(), sums.tolist(), strict=True):
-            per_request[number] = per_request.get(number, 0) + tokens
-    return per_request, float(inside)
+    for whole in chunks.pieces(wanted) if chunks is not None else ():
+        piece = whole.of(whole.tokens_known())
+        if piece.numbers.size:
+            numbers.append(piece.numbers)
+            tokens.append(piece.token_sums())
+            inside += int(piece.tokens[contains(windows, piece.arrival_ns)].sum(dtype=np.int64))
+    every = np.concatenate(numbers)
+    order = np.argsort(every)
+    return _Told(every[order], np.concatenate(tokens)[order], inside)
 
 
 def _prorated(columns: RequestColumns, windows: Windows, which: Bools) -> Floats:

@@ -27,7 +27,7 @@ CHUNKS: Final = "chunks.parquet"
 WORKER_SAMPLES: Final = "worker_samples.parquet"
 _REMOVING: Final = "journal.removing"
 _GROUP_ROWS: Final = 131_072
-_GROUP_BYTES: Final = 8_000_000
+_GROUP_BYTES: Final = 4_000_000
 _MARKS: Final = {"chunks": ["seq", "arrival_ns", "read_ns"]}
 
 Summarise = Callable[[RunFolder], None]
@@ -57,9 +57,9 @@ def finalise(
 
 
 def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifest:
-    """Rescue what the journal of a run that ended early holds; its status becomes, and stays, partial.
+    """Rescue what the journal of a run that ended early holds; its status becomes, and stays, partial (or failed).
 
-    A complete run is left as it is; a journal that a kill left beside its whole files is removed.
+    A run that was closed is left as it is; a journal that a kill left beside a complete one's files is removed.
 
     Raises:
         RunFolderError: the run is still going on, or there is nothing to recover.
@@ -67,14 +67,18 @@ def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifes
     manifest = folder.read_manifest()
     if shown_status(manifest) == "running":
         raise RunFolderError(f"{folder.test_id} is still running", hint="Wait for its end, or stop it first.")
-    if manifest.status == "complete":
+    ended = manifest.status != "running"
+    if manifest.status == "complete" or (ended and not folder.journal.is_dir()):
         remove_journal(folder)
         return manifest
+    status: FinalStatus = "failed" if manifest.status == "failed" else "partial"
     if folder.journal.is_dir():
-        return finalise(folder, status="partial", save_raw_data=True, summarise=summarise)
+        return finalise(folder, status=status, save_raw_data=True, summarise=summarise)
     if not folder.file(REQUESTS).is_file():
         raise RunFolderError(f"{folder.test_id} holds neither a journal nor {REQUESTS}: nothing was measured")
-    return _close(folder, manifest, "partial")
+    if summarise is not None:
+        summarise(folder)
+    return _close(folder, manifest, status)
 
 
 def remove_journal(folder: RunFolder) -> None:
@@ -104,6 +108,8 @@ def _write_tables(folder: RunFolder, *, save_raw_data: bool) -> Manifest:
     _write(chunks, "chunks", read_journal(folder.journal, "chunks"), simulated=simulated)
     _write(folder.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
     folder.write_manifest(manifest)
+    # Arrow keeps freed memory for itself; what comes next needs it for NumPy.
+    pa.default_memory_pool().release_unused()
     return manifest
 
 
@@ -165,19 +171,24 @@ def _write(path: Path, part: Part, batches: Iterable["pa.RecordBatch"], *, simul
             column_encoding=dict.fromkeys(marks, "DELTA_BINARY_PACKED") or None,
         ) as writer,
     ):
-        waiting: list[pa.RecordBatch] = []
-        for batch in batches:
-            waiting.append(batch)
-            if _full(waiting):
-                writer.write_table(pa.Table.from_batches(waiting).cast(schema))
-                waiting = []
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting).cast(schema))
+        for group in _groups(batches):
+            writer.write_table(group.cast(schema))
 
 
-def _full(waiting: list["pa.RecordBatch"]) -> bool:
-    rows = sum(batch.num_rows for batch in waiting)
-    return rows >= _GROUP_ROWS or sum(batch.nbytes for batch in waiting) >= _GROUP_BYTES
+def _groups(batches: Iterable["pa.RecordBatch"]) -> Iterator[pa.Table]:
+    """Yield the batches put together into tables large enough for a row group, bounded in rows and in bytes."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(waiting).combine_chunks()
+            waiting = []
+            rows = size = 0
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
 
 
 def _table(batch: "pa.RecordBatch") -> pa.Table:

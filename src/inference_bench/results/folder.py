@@ -27,7 +27,7 @@ _LONGEST_SLUG: Final = 40
 
 def slug(name: str) -> str:
     """Return a run's name as folder names can carry it: lower case, digits, hyphens; "run" when nothing is left."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_SLUG].strip("-") or "run"
 
 

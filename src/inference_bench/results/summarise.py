@@ -1,5 +1,6 @@
 """From a calculator to the models of summary.json: figures are copied and named here, nothing is measured."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from inference_bench.metrics.calculator import MetricsCalculator
@@ -78,13 +79,13 @@ def figures(metric_id: str, found: Distribution) -> UpperTail | LowerTail:
     return LowerTail(**values) if metric.better == "more" else UpperTail(**values)
 
 
-def worst(validities: "list[Validity]") -> Validity:
-    """Return the validity of a test: its worst service's verdict, with the reasons of all."""
+def worst(validities: Mapping[str, Validity]) -> Validity:
+    """Return the validity of a test from its services': the worst verdict, each reason with the service it is about."""
     if not validities:
         return Validity(verdict="invalid", reasons=("no service was measured",))
-    verdict = max((validity.verdict for validity in validities), key=_SEVERITY.index)
-    reasons = dict.fromkeys(reason for validity in validities for reason in validity.reasons)
-    return Validity(verdict=verdict, reasons=tuple(reasons))
+    verdict = max((validity.verdict for validity in validities.values()), key=_SEVERITY.index)
+    reasons = tuple(f"{name}: {reason}" for name, validity in validities.items() for reason in validity.reasons)
+    return Validity(verdict=verdict, reasons=reasons)
 
 
 def _intervals(found: Distribution) -> Intervals | None:

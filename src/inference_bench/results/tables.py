@@ -1,7 +1,8 @@
 """Reading a finished run's Parquet files: the records of one service in one test, never all of it at once."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inference_bench.errors import RunFolderError
+from inference_bench.metrics.chunks import COLUMNS as CHUNK_COLUMNS
 from inference_bench.metrics.columns import Ints
 from inference_bench.results.finalise import REQUESTS, WORKER_SAMPLES, chunks_file
 from inference_bench.results.folder import RunFolder
 
 _NOT_MEASURED = frozenset({"request_id", "error_message", "response_text"})
-_CHUNK_COLUMNS = ("seq", "arrival_ns", "tokens")
 
 
 def load_requests(folder: RunFolder, *, test: str, service: str) -> pa.Table:
@@ -25,33 +26,54 @@ def load_requests(folder: RunFolder, *, test: str, service: str) -> pa.Table:
     """
     path = folder.file(REQUESTS)
     try:
-        names = [name for name in pq.read_schema(path).names if name not in _NOT_MEASURED]
-        return pq.read_table(path, columns=names, filters=[("test", "==", test), ("service", "==", service)])
+        with pq.ParquetFile(path) as file:
+            names = [name for name in file.schema_arrow.names if name not in _NOT_MEASURED]
+            found = [file.schema_arrow.empty_table().select(names)]
+            # One row group at a time: a reader of the whole file would hold all services and tests at once.
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=names, use_threads=False)
+                of_test = pc.equal(table.column("test").cast(pa.string()), pa.scalar(test))
+                of_service = pc.equal(table.column("service").cast(pa.string()), pa.scalar(service))
+                found.append(table.filter(pc.and_(of_test, of_service)))
+            return pa.concat_tables(found).unify_dictionaries().combine_chunks()
     except (OSError, pa.ArrowInvalid) as error:
         raise RunFolderError(f"{path} is missing or damaged") from error
 
 
-def load_chunks(folder: RunFolder, requests: pa.Table, *, columns: Sequence[str] = _CHUNK_COLUMNS) -> pa.Table | None:
-    """Return the text chunks of these requests in stream order; None when the run did not keep chunks.
-
-    Raises:
-        RunFolderError: the file cannot be read.
-    """
+def load_chunks(folder: RunFolder, requests: pa.Table) -> "StoredChunks | None":
+    """Return the text chunks of these requests, to be read from the file when needed; None when none were kept."""
     path = chunks_file(folder)
     if path is None:
         return None
-    wanted = np.sort(np.asarray(requests.column("seq").to_numpy(), dtype=np.int64))
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-            found = []
-            for group in range(file.num_row_groups):
-                if _may_hold(file.metadata.row_group(group), wanted):
-                    table = file.read_row_group(group, columns=list(columns))
-                    found.append(table.filter(pc.is_in(table.column("seq"), value_set=pa.array(wanted))))
-            return pa.concat_tables(found) if found else schema.empty_table()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunFolderError(f"{path} is damaged") from error
+    return StoredChunks(path, np.sort(np.asarray(requests.column("seq").to_numpy(), dtype=np.int64)))
+
+
+class StoredChunks:
+    """The chunks of some requests (sorted numbers) in a Parquet file: a `metrics.chunks.ChunkSource`.
+
+    They are streamed a row group at a time; the file is never held as a whole.
+    """
+
+    def __init__(self, path: Path, wanted: Ints) -> None:
+        self._path = path
+        self._wanted = wanted
+        self._values = pa.array(wanted)
+
+    def batches(self) -> Iterator["pa.RecordBatch"]:
+        """Yield the chunks in stream order, columns seq, arrival_ns and tokens.
+
+        Raises:
+            RunFolderError: the file cannot be read.
+        """
+        try:
+            with pq.ParquetFile(self._path) as file:
+                for group in range(file.num_row_groups):
+                    if _may_hold(file.metadata.row_group(group), self._wanted):
+                        table = file.read_row_group(group, columns=list(CHUNK_COLUMNS), use_threads=False)
+                        mine = table.filter(pc.is_in(table.column("seq"), value_set=self._values))
+                        yield from mine.to_batches()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise RunFolderError(f"{self._path} is damaged") from error
 
 
 def load_worker_samples(folder: RunFolder) -> pa.Table:

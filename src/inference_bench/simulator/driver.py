@@ -53,7 +53,9 @@ class Driver:
 
     def _tick(self) -> None:
         self._timer = None
-        for due_ns, job in self._scheduler.advance(monotonic_ns()):
-            if job.sink is not None and not job.cancelled:
-                job.sink.token(due_ns)
-        self._arm()
+        try:
+            for due_ns, job in self._scheduler.advance(monotonic_ns()):
+                if job.sink is not None and not job.cancelled:
+                    job.sink.token(due_ns)
+        finally:
+            self._arm()  # a defect in one sink must not stop the clock of all the others

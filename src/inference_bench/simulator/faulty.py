@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from inference_bench.simulator import tokenizer
 from inference_bench.simulator.answers import Answer
 from inference_bench.simulator.faults import Fault
 from inference_bench.simulator.generation import Host, StreamFormat, TokenStream, WholeAnswer, Work
@@ -128,7 +129,7 @@ class FaultyAnswer(WholeAnswer):
             self._replace(self._render(Answer((), self.answer.ending)))
         elif name == "oversized-line":
             size = int(self._fault.number(0, DEFAULT_LINE_BYTES))
-            self._replace(self._render(Answer(("x" * size,), self.answer.ending)))
+            self._replace(self._render(Answer(tokenizer.split("x" * size), self.answer.ending)))
         else:
             super()._deliver()
 

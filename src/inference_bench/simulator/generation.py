@@ -17,6 +17,8 @@ from inference_bench.simulator.messages import Headers, Reply
 from inference_bench.simulator.scheduling import Job
 from inference_bench.simulator.truth import TruthRecord
 
+KeepAlive = tuple[float, bytes] | None
+
 
 class StreamFormat(Protocol):
     """How one answer is streamed in one dialect. Token i of the answer is numbered from 0."""
@@ -30,7 +32,7 @@ class StreamFormat(Protocol):
         """Whether the response head leaves only with the first chunk."""
 
     @property
-    def keep_alive(self) -> tuple[float, bytes] | None:
+    def keep_alive(self) -> KeepAlive:
         """Seconds of silence after which a comment is written, and the comment; None where there is none."""
 
     def opening(self) -> list[bytes]:

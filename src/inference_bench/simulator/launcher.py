@@ -28,9 +28,9 @@ MAX_ERROR_TEXT = 2000
 class SimulatorProcess:
     """A running simulator: a context manager, or `start()` and `stop()`.
 
-    `serve` are `--serve` values (`vllm`, `tgi:8080,max-batch=32`, `vllm,name=vllm-blue`), `options` any further
-    command-line options, which hold for all of them. Inside the context `urls` gives the base URL by name (the engine's, or its own `name=`),
-    `engines` the engine by name.
+    `serve` are `--serve` values (`vllm`, `tgi:8080,max-batch=32`, `vllm,name=vllm-blue`); `options` are any further
+    command-line options, which hold for all of them. Inside the context `urls` gives the base URL by name (the
+    engine's, or its own `name=`), and `engines` the engine by name.
 
     Raises BenchError, with what the simulator said, when it does not come up.
     """

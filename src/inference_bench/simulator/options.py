@@ -18,7 +18,8 @@ class EngineOptions:
 
     `port` 0 picks a free one. `exact_ms` is (TTFT, gap between tokens) when timing is fixed instead of modelled.
     `api_key` is the secret itself; it appears in no repr. `faults_everywhere` extends the fault rules from the
-    generation routes to all routes.
+    generation routes to all routes. `keep_alive_s` is the silence after which a stream gets a comment (0 is never);
+    None is the engine's own default: 15 s for TGI, never for vLLM; the others have none.
     """
 
     engine: str
@@ -30,6 +31,7 @@ class EngineOptions:
     seed: int = 0
     faults: tuple[FaultRule, ...] = ()
     faults_everywhere: bool = False
+    keep_alive_s: float | None = None
     api_key: str | None = field(default=None, repr=False)
 
 
@@ -83,6 +85,7 @@ SETTINGS: dict[str, Setting] = {
     "answer-tokens": Setting(_WHOLE, "TOKENS", "median natural length of an answer"),
     "seed": Setting(_WHOLE, "N", "seed of texts, lengths, jitter and fault shares (0)"),
     "fault": Setting(parse_rule, "FAULT", "fault, see below; repeatable"),
+    "keep-alive-s": Setting(_NUMBER, "S", "silence after which TGI (15) and vLLM (0: never) write a comment"),
     "api-key-env": Setting(str, "VAR", "environment variable with the API key that clients must send"),
 }
 _PROFILE_FIELDS = {
@@ -148,6 +151,7 @@ def build_options(
         seed=int(str(values.get("seed", 0))),
         faults=tuple(rules),
         faults_everywhere=faults_everywhere,
+        keep_alive_s=float(str(values["keep-alive-s"])) if "keep-alive-s" in values else None,
         api_key=_api_key(values.get("api-key-env"), environ),
     )
 

@@ -18,7 +18,7 @@ import orjson
 
 from inference_bench.errors import UsageError
 
-FLUSH_INTERVAL_S = 0.5
+FLUSH_INTERVAL_S = 0.2
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class TruthRecord:
 
 
 class TruthWriter:
-    """Collects lines in memory and writes them twice a second and at the end; a path of None keeps nothing.
+    """Collects lines in memory and writes them five times a second and at the end; a path of None keeps nothing.
 
     Raises UsageError when the file cannot be opened. An existing log is continued.
     """

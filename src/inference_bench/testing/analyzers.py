@@ -60,7 +60,7 @@ def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, sa
         rounds=test.rounds,
         window_s=min(windows) if windows else None,
         services=services,
-        validity=worst([service.validity for service in services.values()]),
+        validity=worst({name: service.validity for name, service in services.items()}),
     )
 
 

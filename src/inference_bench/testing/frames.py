@@ -115,7 +115,7 @@ def pack_exchange(raw: RawExchange) -> tuple[Any, ...]:
     job = raw.job
     return (
         (job.seq, job.target, job.intended_ns, job.user, job.meta),
-        (raw.connect_start_ns, raw.connected_ns, raw.sent_ns, raw.first_byte_ns, raw.end_ns),
+        (raw.connect_start_ns, raw.connected_ns, raw.sent_ns, raw.end_ns),
         (raw.status, raw.headers, raw.bytes_received, raw.reused, raw.reconnected),
         (None if raw.failure is None else raw.failure.value, raw.message),
         raw.pieces,
@@ -128,7 +128,7 @@ def unpack_exchange(packed: tuple[Any, ...]) -> RawExchange:
     """Undo `pack_exchange`; the payload is not carried."""
     (seq, target, intended, user, meta), marks, facts, (failure, message), pieces, arrivals, reads = packed
     raw = RawExchange(Job(seq, target, b"", intended_ns=intended, user=user, meta=meta))
-    raw.connect_start_ns, raw.connected_ns, raw.sent_ns, raw.first_byte_ns, raw.end_ns = marks
+    raw.connect_start_ns, raw.connected_ns, raw.sent_ns, raw.end_ns = marks
     raw.status, raw.headers, raw.bytes_received, raw.reused, raw.reconnected = facts
     raw.failure = None if failure is None else ErrorClass(failure)
     raw.message = message

@@ -68,7 +68,7 @@ class WorkerPool:
         self._errors: IO[bytes] | None = None
         self._died: WorkerDiedError | None = None
         self._ending = False
-        self._changed = asyncio.Event()
+        self._woken = asyncio.Event()
         self.workers: list[WorkerState] = []
         self.decoder_pid = 0
 
@@ -174,11 +174,11 @@ class WorkerPool:
         for worker in range(self._count):
             await self.send(worker, ("abort", message))
 
-    async def changed(self, timeout_seconds: float) -> None:
-        """Wait until a worker reported something, or for this long. Raises WorkerDiedError."""
-        self._changed.clear()
+    async def pulse(self, timeout_seconds: float) -> None:
+        """Wait until a stage ended or a process died, at most for this long. Raises WorkerDiedError."""
+        self._woken.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+            await asyncio.wait_for(self._woken.wait(), timeout_seconds)
         self.check()
 
     def check(self) -> None:
@@ -195,7 +195,7 @@ class WorkerPool:
         if not self._ending:
             await process.wait()
             self._died = self._died or self._death(who)
-            self._changed.set()
+            self._woken.set()
 
     def _hear(self, message: tuple[Any, ...], process: asyncio.subprocess.Process) -> None:
         if message[0] == "progress":
@@ -208,9 +208,9 @@ class WorkerPool:
             state = self.workers[self._processes.index(process)]
             _, _, state.first_sent_ns, state.last_sent_ns = message
             state.done.set()
+            self._woken.set()
         elif message[0] == "counts" and self._on_counts is not None:
             self._on_counts(message[1])
-        self._changed.set()
 
     def _death(self, who: str) -> WorkerDiedError:
         return WorkerDiedError(

@@ -3,6 +3,7 @@
 Equal index means equal work: the same messages, the same length asked for, the same prefix, whatever the service.
 """
 
+import hashlib
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Renderer:
     def __init__(self, services: Sequence[ServiceUnderTest], *, nonce: str, seed: int) -> None:
         self._services = services
         self._nonce = nonce
+        # 32 hexadecimal digits: some servers refuse a request id that is not shaped like a UUID.
+        self._id_start = hashlib.blake2b(nonce.encode(), digest_size=10).hexdigest()
         self._seed = seed
         self._next_seq = 0
 
@@ -77,6 +80,7 @@ class Renderer:
         """Render request `index` of a test for one service."""
         seq = self._next_seq
         self._next_seq += 1
+        request_id = f"{self._id_start}{seq:012x}"
         sut = self._services[service]
         item = shape.workload.item(round_no * ROUND_STRIDE + index)
         messages = item.messages
@@ -89,7 +93,7 @@ class Renderer:
             max_tokens=item.max_tokens or shape.max_tokens,
             temperature=shape.temperature,
             seed=(self._seed + index) & 0x7FFFFFFF,
-            request_id=f"{self._nonce}-{seq}",
+            request_id=request_id,
         )
         wire = sut.client.render(request, sut.endpoint.model)
         meta = RequestMeta(
@@ -102,7 +106,7 @@ class Renderer:
             block=block,
             plan_index=index,
             warmup=warmup,
-            request_id=f"{self._nonce}-{seq}",
+            request_id=request_id,
             max_tokens=request.max_tokens,
         )
         return seq, service, intended_ns, sut.target.wire_bytes(wire), pickle.dumps(tuple(meta), 5)

@@ -16,8 +16,8 @@ from inference_bench.testing.pool import JobTuple, WorkerPool
 
 LEAD_NS = 200_000_000  # from the decision to the first send: time to open connections and to feed
 AHEAD_NS = 3_000_000_000
-BATCH = 16
-POLL_SECONDS = 0.05
+BATCH = 32
+POLL_SECONDS = 0.1
 SILENCE_NS = 60_000_000_000
 _stage_numbers = itertools.count(1)
 
@@ -82,7 +82,7 @@ async def run_stage(
             for feed in feeds:
                 await _feed(pool, feed, number)
             _check_pulse(pool, feeds)
-        await pool.changed(POLL_SECONDS)
+        await pool.pulse(POLL_SECONDS)
     states = [pool.workers[feed.worker] for feed in feeds]
     return StageResult(
         first_sent_ns=min((state.first_sent_ns for state in states if state.first_sent_ns), default=0),

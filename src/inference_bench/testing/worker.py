@@ -23,7 +23,7 @@ from inference_bench.testing.self_check import SelfCheck
 
 PIPE_BYTES = 1 << 20
 MAX_OPENING = 64  # connections set up at the same time: more would overflow a server's listen queue
-PROGRESS_NS = 50_000_000
+PROGRESS_NS = 100_000_000
 COALESCE_FROM = 32  # streams in flight; below, every chunk is read as it comes
 LONGEST_PAUSE_NS = 2_000_000
 

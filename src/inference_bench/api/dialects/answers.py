@@ -1,7 +1,7 @@
 """Decoders of 200 answers: a framing (SSE, NDJSON, none) joined to a dialect's reading of one JSON object.
 
-Nothing here knows an engine: what an object means is the `Reader` a dialect gives. The path of a plain streamed event
-is one framing check, one JSON parse, one read, one StreamEvent; measured at about 2 µs per chunk.
+Nothing here knows an engine: what an object means is the `Reader` a dialect gives. The long way of a plain streamed
+event is one framing check, one JSON parse, one read, one StreamEvent; a `TextTemplate` shortens it where chunks repeat.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from inference_bench.api.dialects.errors import JsonObject, excerpt, malformed, odd_chunk, told_error
+from inference_bench.api.dialects.template import TextTemplate
 from inference_bench.api.protocols import ErrorClass, StreamError, StreamEvent
 from inference_bench.api.streaming import DEFAULT_LIMIT, NdjsonDecoder, NdjsonLine, SseDecoder, SseEvent
 
@@ -23,21 +24,36 @@ class StreamedAnswer:
     """Decodes a streamed answer.
 
     The stream ends with an event whose `done` is set, with [DONE] if `done_word`, and, if `finish_ends`, also with
-    the end of a body that came after a finish reason and was not cut inside an event.
+    the end of a body that came after a finish reason and was not cut inside an event. A `template` changes no event,
+    only what it costs.
     """
 
-    __slots__ = ("_closed", "_done_word", "_finish_ends", "_finished", "_framing", "_over", "_read", "_told")
+    __slots__ = (
+        "_closed",
+        "_done_word",
+        "_finish_ends",
+        "_finished",
+        "_framing",
+        "_over",
+        "_quick",
+        "_read",
+        "_template",
+        "_told",
+    )
 
     def __init__(
         self,
         framing: SseDecoder | NdjsonDecoder,
         read: Reader,
+        template: TextTemplate | None = None,
         *,
         done_word: bool = False,
         finish_ends: bool = False,
     ) -> None:
         self._framing = framing
         self._read = read
+        self._template = template
+        self._quick: TextTemplate | None = None  # the template while a piece may be an event by itself
         self._done_word = done_word
         self._finish_ends = finish_ends
         self._finished = False  # a finish reason was seen
@@ -52,13 +68,11 @@ class StreamedAnswer:
 
     def feed(self, data: bytes) -> Sequence[StreamEvent]:
         """Return the events completed by these bytes."""
-        if self._over:
-            return ()
-        payload = self._framing.single(data)
-        if payload is None:
-            return self._events(self._framing.feed(data))
-        event = self._event(payload)
-        return () if event is None else (event,)
+        if self._quick is not None:
+            event = self._quick.read(data)
+            if event is not None:
+                return (event,)
+        return self._long_way(data)
 
     def finish(self) -> Sequence[StreamEvent]:
         """Say that the body has ended; return the event a missing final newline held back.
@@ -72,6 +86,34 @@ class StreamedAnswer:
         whole = [frame for frame in frames if not _cut(frame)]
         self._closed = len(whole) == len(frames) and (bool(frames) or not pending)
         return self._events(whole)
+
+    def _long_way(self, data: bytes) -> Sequence[StreamEvent]:
+        if self._over:
+            return ()
+        payload = self._framing.single(data)
+        if payload is None:
+            return self._parts(data)
+        event = self._event(payload)
+        if event is None:
+            return ()
+        if self._quick is not None:
+            self._quick.learn(payload, event)
+        return (event,)
+
+    def _parts(self, data: bytes) -> Sequence[StreamEvent]:
+        """Read a piece that is not one plain event: cut where events end, most of its parts are."""
+        closing = self._framing.closing
+        *whole, rest = data.split(closing)
+        if not whole or (len(whole) == 1 and not rest):
+            found = self._events(self._framing.feed(data))
+            self._quick = self._template if self._framing.idle and not self._over else None
+            return found
+        events: list[StreamEvent] = []
+        for part in whole:
+            events += self.feed(part + closing)
+        if rest:
+            events += self.feed(rest)
+        return events
 
     def _events(self, frames: Sequence[SseEvent | NdjsonLine]) -> list[StreamEvent]:
         events = []
@@ -101,7 +143,7 @@ class StreamedAnswer:
         if event.finish_reason is not None:
             self._finished = True
         if event.done:
-            self._over = True
+            self._end()
         return event
 
     def _not_json(self, payload: bytes) -> StreamEvent | None:
@@ -109,9 +151,13 @@ class StreamedAnswer:
         if not words:
             return None
         if self._done_word and words.startswith(DONE_WORD):
-            self._over = True
+            self._end()
             return _DONE
         return self._tell(f"not JSON: {excerpt(payload)}")
+
+    def _end(self) -> None:
+        self._over = True
+        self._quick = None
 
     def _refused(self, frame: SseEvent | NdjsonLine) -> StreamEvent | None:
         """A line the framing refused; a bare JSON object may be an error told inside a 200."""

@@ -7,10 +7,22 @@ schemas.
 
 from typing import Any, Literal
 
+from inference_bench.api.dialects.answers import StreamedAnswer
 from inference_bench.api.dialects.errors import JsonObject, malformed, odd_chunk
-from inference_bench.api.protocols import ServerTimes, StreamEvent, Usage
+from inference_bench.api.dialects.template import TextTemplate
+from inference_bench.api.protocols import ServerTimes, StreamEvent, Usage, event_of
+from inference_bench.api.streaming import SseDecoder
 
 Counting = Literal["none", "continuous", "one_each"]
+Part = Literal["delta", "message"] | None
+
+
+def streamed_chunks(part: Part, counting: Counting = "none", *, finish_ends: bool = False) -> StreamedAnswer:
+    """Return the decoder of an SSE answer in such chunks, ended by [DONE]; see ChunkReader and StreamedAnswer."""
+    framing = SseDecoder()
+    reader = ChunkReader(part, counting)
+    template = TextTemplate(reader, framing.opening, framing.closing, framing.limit)
+    return StreamedAnswer(framing, reader.read, template, done_word=True, finish_ends=finish_ends)
 
 
 class ChunkReader:
@@ -22,11 +34,11 @@ class ChunkReader:
     comes out as a `Usage` only with the finish reason and after it: in between it is told by `tokens`.
     """
 
-    __slots__ = ("_continuous", "_each", "_part", "_running")
+    __slots__ = ("_each", "_part", "_running", "continuous")
 
-    def __init__(self, part: Literal["delta", "message"] | None, counting: Counting = "none") -> None:
+    def __init__(self, part: Part, counting: Counting = "none") -> None:
         self._part = part
-        self._continuous = counting == "continuous"
+        self.continuous = counting == "continuous"
         self._each = 1 if counting == "one_each" else None
         self._running: int | None = 0  # tokens counted so far; None once text came without a count
 
@@ -54,24 +66,30 @@ class ChunkReader:
         if type(text) is not str or type(reasoning) is not str or not (finish is None or type(finish) is str):
             return malformed("text or finish_reason is not a string")
         tokens = self._each
-        if self._continuous:
-            tokens = self._difference(chunk.get("usage"), bool(text or reasoning))
-        if finish is None and (self._continuous or chunk.get("usage") is None):
-            # Positional construction: the keyword form costs twice as much, for every token of a run.
-            return StreamEvent(text, reasoning, tokens)
+        if self.continuous:
+            tokens = self.difference(_running_count(chunk), bool(text or reasoning))
+        if finish is None and (self.continuous or chunk.get("usage") is None):
+            return event_of((text, reasoning, tokens, None, None, False, None, None))
         return StreamEvent(text, reasoning, tokens, finish, usage_of(chunk), False, None, times_of(chunk))
+
+    def text_of(self, chunk: JsonObject) -> object:
+        """Return what stands where `read` finds the text, None where there is no such place. Changes nothing."""
+        try:
+            choice = chunk["choices"][0]
+            return choice["text"] if self._part is None else choice[self._part]["content"]
+        except (KeyError, IndexError, TypeError):
+            return None
 
     def _without_choice(self, chunk: JsonObject) -> StreamEvent:
         """A chunk that generates nothing: usage, timings, a content filter's word, or something unknown."""
         usage = usage_of(chunk)
         if usage is None and chunk.get("choices") != []:
             return odd_chunk(chunk)
-        tokens = self._difference(chunk.get("usage"), False) if self._continuous else None
+        tokens = self.difference(_running_count(chunk), False) if self.continuous else None
         return StreamEvent("", "", tokens, None, usage, False, None, times_of(chunk))
 
-    def _difference(self, usage: object, has_text: bool) -> int | None:
-        """Tokens since the last running count; None when this chunk or a chunk with text before it told none."""
-        running = count(usage.get("completion_tokens")) if isinstance(usage, dict) else None
+    def difference(self, running: int | None, has_text: bool) -> int | None:
+        """Take a running count: tokens since the last; None when this chunk or a chunk with text before it told none."""
         before = self._running
         if running is None:
             if has_text:
@@ -132,6 +150,11 @@ def times_of(chunk: JsonObject) -> ServerTimes | None:
             prefill_ms=milliseconds(timings.get("prompt_ms")), decode_ms=milliseconds(timings.get("predicted_ms"))
         )
     return None
+
+
+def _running_count(chunk: JsonObject) -> int | None:
+    usage = chunk.get("usage")
+    return count(usage.get("completion_tokens")) if isinstance(usage, dict) else None
 
 
 def _inner(chunk: JsonObject, key: str) -> dict[str, Any]:

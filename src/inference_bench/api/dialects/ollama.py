@@ -19,7 +19,15 @@ from inference_bench.api.dialects.rendering import (
     single_prompt,
     wire_request,
 )
-from inference_bench.api.protocols import ChatRequest, ResponseDecoder, ServerTimes, StreamEvent, Usage, WireRequest
+from inference_bench.api.protocols import (
+    ChatRequest,
+    ResponseDecoder,
+    ServerTimes,
+    StreamEvent,
+    Usage,
+    WireRequest,
+    event_of,
+)
 from inference_bench.api.streaming import NdjsonDecoder
 from inference_bench.errors import UsageError
 
@@ -108,7 +116,7 @@ def _read_parts(record: JsonObject, text: object, thinking: object) -> StreamEve
     if type(text) is not str or type(thinking) is not str:
         return malformed("text or thinking is not a string")
     if record.get("done") is not True:
-        return StreamEvent(text, thinking)
+        return event_of((text, thinking, None, None, None, False, None, None))
     reason = record.get("done_reason")
     finish = reason if isinstance(reason, str) and reason else None
     return StreamEvent(text, thinking, None, finish, _usage(record), True, None, _times(record))

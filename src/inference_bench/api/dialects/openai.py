@@ -10,8 +10,8 @@ Not every server ends with [DONE]: transformers serve closes after the finish re
 
 from collections.abc import Sequence
 
-from inference_bench.api.dialects.answers import StreamedAnswer, WholeAnswer
-from inference_bench.api.dialects.chunks import ChunkReader
+from inference_bench.api.dialects.answers import WholeAnswer
+from inference_bench.api.dialects.chunks import ChunkReader, streamed_chunks
 from inference_bench.api.dialects.rendering import (
     NO_TEMPLATE_NOTE,
     Dialect,
@@ -22,7 +22,6 @@ from inference_bench.api.dialects.rendering import (
     wire_request,
 )
 from inference_bench.api.protocols import ChatRequest, ResponseDecoder, WireRequest
-from inference_bench.api.streaming import SseDecoder
 
 
 class OpenAiChat(Dialect):
@@ -40,7 +39,7 @@ class OpenAiChat(Dialect):
         """Return a fresh decoder for one 200 answer, streamed or whole."""
         if not stream:
             return WholeAnswer(ChunkReader("message").read)
-        return StreamedAnswer(SseDecoder(), ChunkReader("delta").read, done_word=True, finish_ends=True)
+        return streamed_chunks("delta", finish_ends=True)
 
     def notes(self, request: ChatRequest) -> Sequence[str]:
         """Say what this protocol cannot do of what was asked."""
@@ -64,7 +63,7 @@ class OpenAiCompletions(Dialect):
         """Return a fresh decoder for one 200 answer, streamed or whole."""
         if not stream:
             return WholeAnswer(ChunkReader(None).read)
-        return StreamedAnswer(SseDecoder(), ChunkReader(None).read, done_word=True, finish_ends=True)
+        return streamed_chunks(None, finish_ends=True)
 
     def notes(self, request: ChatRequest) -> Sequence[str]:
         """Say what this protocol cannot do of what was asked."""

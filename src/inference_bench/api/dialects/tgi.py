@@ -9,7 +9,7 @@ or not. Errors come inside a 200 stream and are told apart by their body. The ch
 from collections.abc import Sequence
 
 from inference_bench.api.dialects.answers import StreamedAnswer, WholeAnswer
-from inference_bench.api.dialects.chunks import ChunkReader, count
+from inference_bench.api.dialects.chunks import ChunkReader, count, streamed_chunks
 from inference_bench.api.dialects.errors import JsonObject, malformed, odd_chunk
 from inference_bench.api.dialects.rendering import (
     NO_TEMPLATE_NOTE,
@@ -20,7 +20,7 @@ from inference_bench.api.dialects.rendering import (
     single_prompt,
     wire_request,
 )
-from inference_bench.api.protocols import ChatRequest, ResponseDecoder, StreamEvent, Usage, WireRequest
+from inference_bench.api.protocols import ChatRequest, ResponseDecoder, StreamEvent, Usage, WireRequest, event_of
 from inference_bench.api.streaming import SseDecoder
 
 _EOS_NOTE = "an end-of-sequence token without text counts among the output tokens, as the server counts it"
@@ -86,7 +86,7 @@ class TgiChat(Dialect):
         """Return a fresh decoder for one 200 answer, streamed or whole."""
         if not stream:
             return WholeAnswer(ChunkReader("message").read)
-        return StreamedAnswer(SseDecoder(), ChunkReader("delta", "one_each").read, done_word=True)
+        return streamed_chunks("delta", "one_each")
 
     def notes(self, request: ChatRequest) -> Sequence[str]:
         """Say what this protocol cannot do of what was asked."""
@@ -104,7 +104,7 @@ def _read_event(chunk: JsonObject) -> StreamEvent:
     if type(text) is not str:
         return malformed("a token's text is not a string")
     if chunk.get("generated_text") is None:
-        return StreamEvent(text, "", 1)
+        return event_of((text, "", 1, None, None, False, None, None))
     finish, usage = _details(chunk)
     return StreamEvent(text, "", 1, finish, usage, True)
 

@@ -7,8 +7,8 @@ sent: left out, it comes from the model's generation_config.
 
 from collections.abc import Sequence
 
-from inference_bench.api.dialects.answers import StreamedAnswer, WholeAnswer
-from inference_bench.api.dialects.chunks import ChunkReader
+from inference_bench.api.dialects.answers import WholeAnswer
+from inference_bench.api.dialects.chunks import ChunkReader, streamed_chunks
 from inference_bench.api.dialects.rendering import (
     NO_TEMPLATE_NOTE,
     Dialect,
@@ -19,7 +19,6 @@ from inference_bench.api.dialects.rendering import (
     wire_request,
 )
 from inference_bench.api.protocols import ChatRequest, ResponseDecoder, WireRequest
-from inference_bench.api.streaming import SseDecoder
 
 
 class VllmChat(Dialect):
@@ -40,7 +39,7 @@ class VllmChat(Dialect):
         """Return a fresh decoder for one 200 answer, streamed or whole."""
         if not stream:
             return WholeAnswer(ChunkReader("message").read)
-        return StreamedAnswer(SseDecoder(), ChunkReader("delta", "continuous").read, done_word=True)
+        return streamed_chunks("delta", "continuous")
 
     def notes(self, request: ChatRequest) -> Sequence[str]:
         """Say what this protocol cannot do of what was asked."""
@@ -65,7 +64,7 @@ class VllmCompletions(Dialect):
         """Return a fresh decoder for one 200 answer, streamed or whole."""
         if not stream:
             return WholeAnswer(ChunkReader(None).read)
-        return StreamedAnswer(SseDecoder(), ChunkReader(None, "continuous").read, done_word=True)
+        return streamed_chunks(None, "continuous")
 
     def notes(self, request: ChatRequest) -> Sequence[str]:
         """Say what this protocol cannot do of what was asked."""

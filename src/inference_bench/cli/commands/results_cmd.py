@@ -112,13 +112,14 @@ def export_command(ctx: click.Context, test_id: str, forms: str, output: Path | 
 @_DIRECTORY
 @click.pass_context
 def recover_command(ctx: click.Context, test_id: str, directory: Path | None) -> None:
-    """Save what a killed run had measured: its journal becomes Parquet files. The run stays partial."""
+    """Save what a killed run had measured: its journal becomes Parquet files and a summary. The run stays partial."""
     from inference_bench.results.finalise import REQUESTS, recover  # noqa: PLC0415
+    from inference_bench.testing.analyzers import write_summaries  # noqa: PLC0415
 
     run = _found(directory or ctx.obj, test_id)
     if run.manifest.status == "complete":
         note(f"{run.folder.test_id} is complete; there is nothing to recover.")
-    manifest = recover(run.folder)
+    manifest = recover(run.folder, summarise=write_summaries)
     facts = manifest.files.get(REQUESTS)
     rows = "no" if facts is None or facts.rows is None else f"{facts.rows:,}"
     out().print(f"{run.folder.test_id}: {manifest.status}, {rows} requests in {REQUESTS}", markup=False, soft_wrap=True)

@@ -19,21 +19,35 @@ from inference_bench.results.tables import outcome_counts
 
 SIMULATED: Final = "SIMULATED"
 _SERVICES_ABREAST: Final = 3  # as many as 80 columns hold beside the labels
+_WIDEST_ID: Final = 40  # beside the other columns of the list, in 80 columns
 _STATUS_STYLE: Final = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
 _VERDICT_STYLE: Final = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
 
 def listing_table(listing: Listing) -> Table:
-    """Return the list of runs as a table."""
-    made = table("Run", "Status", "Services", "Requests", right=("Requests",))
+    """Return the list of runs as a table; ids that leave no room for the rest stand on a line of their own."""
+    if any(len(run.folder.test_id) > _WIDEST_ID for run in listing.runs):
+        made = table("Run")
+        for run in listing.runs:
+            below = Text(", ").join([_state(run, " "), Text(f"requests {_requests_text(run)}"), _service_names(run)])
+            made.add_row(Text.assemble(run.folder.test_id, "\n  ", below))
+        return made
+    made = table("Run", "Status", "Requests", "Services", right=("Requests",))
+    for column in made.columns[:3]:
+        column.no_wrap = True  # an id is there to be copied; the services give way
     for run in listing.runs:
-        status = shown_status(run.manifest)
-        state = Text(status, style=_STATUS_STYLE[status])
-        if run.manifest.simulated:
-            state.append(f" {SIMULATED}", style="bold magenta")
-        services = ", ".join(service.name for service in run.manifest.services) or MISSING
-        made.add_row(Text(run.folder.test_id), state, foreign(services), Text(_requests_text(run)))
+        made.add_row(Text(run.folder.test_id), _state(run, "\n"), Text(_requests_text(run)), _service_names(run))
     return made
+
+
+def _state(run: Run, between: str) -> Text:
+    status = shown_status(run.manifest)
+    state = Text(status, style=_STATUS_STYLE[status])
+    return state.append(f"{between}{SIMULATED}", style="bold magenta") if run.manifest.simulated else state
+
+
+def _service_names(run: Run) -> Text:
+    return foreign(", ".join(service.name for service in run.manifest.services) or MISSING)
 
 
 def listing_json(listing: Listing) -> dict[str, object]:

@@ -20,7 +20,7 @@ from inference_bench.simulator.driver import Driver
 from inference_bench.simulator.faults import BEFORE_ANSWER, FAULT_HEADER, Fault, FaultPlan
 from inference_bench.simulator.faulty import FaultyAnswer, FaultyStream
 from inference_bench.simulator.fixed import FixedTiming
-from inference_bench.simulator.generation import Generation, StreamFormat, TokenStream, WholeAnswer, Work
+from inference_bench.simulator.generation import Generation, KeepAlive, StreamFormat, TokenStream, WholeAnswer, Work
 from inference_bench.simulator.messages import RefusedRequest, Reply, Request, text_reply
 from inference_bench.simulator.options import EngineOptions
 from inference_bench.simulator.scheduling import Job, Load
@@ -104,8 +104,8 @@ class Engine(ABC):
         """Return the answer to a missing or wrong API key."""
 
     @abstractmethod
-    def needs_key(self, path: str) -> bool:
-        """Say whether a path is behind the API key."""
+    def needs_key(self, request: Request) -> bool:
+        """Say whether a request is for a route behind the API key."""
 
     @abstractmethod
     def histogram_bounds(self) -> Mapping[str, Sequence[float]]:
@@ -146,7 +146,7 @@ class Engine(ABC):
             handler = methods.get(request.method)
             if handler is None:
                 raise RefusedRequest(self.wrong_method(sorted(methods)))
-            if self.options.api_key is not None and self.needs_key(request.path):
+            if self.options.api_key is not None and self.needs_key(request):
                 self._check_key(request, self.options.api_key)
             handler(call)
         except RefusedRequest as refused:
@@ -268,6 +268,12 @@ class Engine(ABC):
         for generation in list(self.active):
             generation.finish("shutdown")
         self._driver.close()
+
+    def keep_alive(self, default_s: float, comment: bytes) -> KeepAlive:
+        """Return how long a stream may be silent before a comment, and the comment; None when it may for ever."""
+        seconds = self.options.keep_alive_s
+        seconds = default_s if seconds is None else seconds
+        return (seconds, comment) if seconds > 0 else None
 
     def _has_free_place(self) -> bool:
         load = self.load()

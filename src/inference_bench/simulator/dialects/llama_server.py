@@ -21,7 +21,7 @@ from inference_bench.simulator.dialects.llama_streams import (
 )
 from inference_bench.simulator.dialects.reading import BadFieldError, Fields, JsonObject, read_object
 from inference_bench.simulator.generation import Work
-from inference_bench.simulator.messages import RefusedRequest, Reply, json_reply, text_reply
+from inference_bench.simulator.messages import RefusedRequest, Reply, Request, json_reply, text_reply
 from inference_bench.simulator.stats import Exposition, ServingStats
 
 FINGERPRINT = f"b10488{VERSION_MARK}"
@@ -79,9 +79,9 @@ class LlamaServerEngine(Engine):
         """Return 401."""
         return self.error_reply(401, "Invalid API Key")
 
-    def needs_key(self, path: str) -> bool:
+    def needs_key(self, request: Request) -> bool:
         """Guard all but health and the model list."""
-        return path not in ("/health", "/v1/health", "/models", "/v1/models")
+        return request.path not in ("/health", "/v1/health", "/models", "/v1/models")
 
     def histogram_bounds(self) -> Mapping[str, Sequence[float]]:
         """llama-server has no histograms; one bucket each."""

@@ -28,7 +28,7 @@ from inference_bench.simulator.dialects.ollama_streams import (
 )
 from inference_bench.simulator.dialects.reading import BadFieldError, Fields, JsonObject, read_object
 from inference_bench.simulator.generation import Work
-from inference_bench.simulator.messages import RefusedRequest, Reply, json_reply, text_reply
+from inference_bench.simulator.messages import RefusedRequest, Reply, Request, json_reply, text_reply
 from inference_bench.simulator.options import EngineOptions
 from inference_bench.simulator.profile import NS_PER_S
 from inference_bench.simulator.stats import ServingStats
@@ -109,7 +109,7 @@ class OllamaEngine(Engine):
         """Return a 401; never used, for Ollama ignores keys."""
         return self.error_reply(401, "unauthorized")
 
-    def needs_key(self, _path: str) -> bool:
+    def needs_key(self, _request: Request) -> bool:
         """Ollama ignores keys."""
         return False
 

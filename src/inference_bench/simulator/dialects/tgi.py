@@ -30,7 +30,7 @@ from inference_bench.simulator.dialects.tgi_streams import (
     usage_object,
 )
 from inference_bench.simulator.generation import Work
-from inference_bench.simulator.messages import Headers, RefusedRequest, Reply, json_reply, text_reply
+from inference_bench.simulator.messages import Headers, RefusedRequest, Reply, Request, json_reply, text_reply
 
 VERSION = f"3.3.7{VERSION_MARK}"
 FINGERPRINT = f"{VERSION}-native"
@@ -42,6 +42,8 @@ ERROR_TYPES = {
     500: "incomplete_generation",
     503: "healthcheck",
 }
+KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_COMMENT = b":\n\n"
 Kind = Literal["chat", "completion"]
 
 
@@ -96,9 +98,9 @@ class TgiEngine(Engine):
         """Return 401 with an empty body."""
         return Reply(401, b"", CORS)
 
-    def needs_key(self, path: str) -> bool:
-        """Guard the generation routes; the GET route on / stays open because the check looks at POST only."""
-        return path in self.generation_paths
+    def needs_key(self, request: Request) -> bool:
+        """Guard the generation routes; GET routes stay open."""
+        return request.method == "POST" and request.path in self.generation_paths
 
     def histogram_bounds(self) -> Mapping[str, Sequence[float]]:
         """Return TGI's buckets."""
@@ -170,6 +172,7 @@ class TgiEngine(Engine):
             return
         fmt = TgiNativeStream(
             work.answer,
+            self.keep_alive(KEEP_ALIVE_S, KEEP_ALIVE_COMMENT),
             prompt=prompt,
             prompt_tokens=work.prompt_tokens,
             details=details,
@@ -237,6 +240,7 @@ class TgiEngine(Engine):
         fmt = TgiOpenAiStream(
             kind,
             work.answer,
+            self.keep_alive(KEEP_ALIVE_S, KEEP_ALIVE_COMMENT),
             prompt_characters=len(prompt),
             prompt_tokens=prompt_tokens,
             model=model,

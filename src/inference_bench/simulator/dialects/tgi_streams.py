@@ -8,10 +8,9 @@ from inference_bench.simulator.answers import Answer
 from inference_bench.simulator.dialects.reading import json_text
 from inference_bench.simulator.dialects.sse import SSE_DONE, done_mark, sse, sse_raw
 from inference_bench.simulator.dialects.vllm_streams import logprob_of
+from inference_bench.simulator.generation import KeepAlive
 from inference_bench.simulator.messages import Headers
 
-KEEP_ALIVE_S = 15.0
-KEEP_ALIVE_COMMENT = b":\n\n"
 NATIVE_REASONS = {"eos": "eos_token", "length": "length", "stop_sequence": "stop_sequence"}
 CHAT_REASONS = {**NATIVE_REASONS, "eos": "stop"}
 
@@ -42,11 +41,19 @@ class TgiNativeStream:
     """/generate_stream and the streaming compat route."""
 
     deferred_head = False
-    keep_alive = (KEEP_ALIVE_S, KEEP_ALIVE_COMMENT)
 
     def __init__(
-        self, answer: Answer, *, prompt: str, prompt_tokens: int, details: bool, seed: int | None, full_text: bool
+        self,
+        answer: Answer,
+        keep_alive: KeepAlive,
+        *,
+        prompt: str,
+        prompt_tokens: int,
+        details: bool,
+        seed: int | None,
+        full_text: bool,
     ) -> None:
+        self.keep_alive = keep_alive
         self.headers: Headers = stream_headers(len(prompt))
         self._answer = answer
         self._prompt_tokens = prompt_tokens
@@ -116,12 +123,12 @@ class TgiOpenAiStream:
     """/v1/chat/completions and /v1/completions, streamed."""
 
     deferred_head = False
-    keep_alive = (KEEP_ALIVE_S, KEEP_ALIVE_COMMENT)
 
     def __init__(
         self,
         kind: Literal["chat", "completion"],
         answer: Answer,
+        keep_alive: KeepAlive,
         *,
         prompt_characters: int,
         prompt_tokens: int,
@@ -129,6 +136,7 @@ class TgiOpenAiStream:
         fingerprint: str,
         include_usage: bool,
     ) -> None:
+        self.keep_alive = keep_alive
         self.headers: Headers = stream_headers(prompt_characters)
         self._answer = answer
         self._chat = kind == "chat"

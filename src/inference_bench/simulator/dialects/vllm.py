@@ -18,7 +18,7 @@ from inference_bench.simulator.dialects.vllm_streams import (
     VllmStreamOptions,
     token_logprob,
 )
-from inference_bench.simulator.messages import Headers, RefusedRequest, Reply, json_reply
+from inference_bench.simulator.messages import Headers, RefusedRequest, Reply, Request, json_reply
 
 VERSION = f"0.33.0{VERSION_MARK}"
 FINGERPRINT = f"vllm-{VERSION}"
@@ -88,9 +88,9 @@ class VllmEngine(Engine):
         """Return 401, whose `error` is a plain string."""
         return json_reply(401, {"error": "Unauthorized"}, SERVER)
 
-    def needs_key(self, path: str) -> bool:
+    def needs_key(self, request: Request) -> bool:
         """Guard /v1 only."""
-        return path.startswith("/v1")
+        return request.path.startswith("/v1")
 
     def histogram_bounds(self) -> Mapping[str, Sequence[float]]:
         """Return vLLM's buckets."""
@@ -187,6 +187,7 @@ class VllmEngine(Engine):
         fmt = VllmStream(
             kind,
             work.answer,
+            self.keep_alive(0.0, b": keep-alive\n\n"),
             response_id=response_id,
             model=self.options.model,
             created=created,

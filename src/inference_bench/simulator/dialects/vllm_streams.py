@@ -9,6 +9,7 @@ from inference_bench.simulator import tokenizer
 from inference_bench.simulator.answers import Answer
 from inference_bench.simulator.dialects.reading import json_text
 from inference_bench.simulator.dialects.sse import done_mark, sse, sse_raw
+from inference_bench.simulator.generation import KeepAlive
 from inference_bench.simulator.messages import Headers
 
 STREAM_HEADERS: Headers = (("server", "uvicorn"), ("content-type", "text/event-stream; charset=utf-8"))
@@ -31,12 +32,12 @@ class VllmStream:
 
     headers: Headers = STREAM_HEADERS
     deferred_head = False
-    keep_alive = None
 
     def __init__(
         self,
         kind: Literal["chat", "completion"],
         answer: Answer,
+        keep_alive: KeepAlive,
         *,
         response_id: str,
         model: str,
@@ -45,6 +46,7 @@ class VllmStream:
         fingerprint: str,
         wants: VllmStreamOptions,
     ) -> None:
+        self.keep_alive = keep_alive
         self._answer = answer
         self._prompt_ids = prompt_ids
         self._fingerprint = fingerprint
