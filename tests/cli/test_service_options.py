@@ -142,12 +142,14 @@ def test_loading_says_which_configuration_and_what_nothing_uses(
 ) -> None:
     reset_display()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.yaml").write_text("pricing: {currency: EUR}")
+    (tmp_path / "x.yaml").write_text("scoring: {weights: {latency: 1, throughput: 0, reliability: 0}}")
     loaded = load_configuration(parsed("-c", "x.yaml"), overrides={"benchmark.seed": 4})
     assert loaded.settings.benchmark.seed == 4
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines() == [
         "Configuration: x.yaml",
-        "Note: pricing.currency is set but not used: reports are not available yet",
+        "Note: scoring.weights.latency is set but not used: scores are not available yet",
+        "Note: scoring.weights.throughput is set but not used: scores are not available yet",
+        "Note: scoring.weights.reliability is set but not used: scores are not available yet",
     ]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import psutil
 import pyarrow.parquet as pq
@@ -22,6 +22,7 @@ from inference_bench.simulator.truth import TruthRecord, read_truth
 LAUNCHER = Path(__file__).parents[2] / "vllm_benchmark.py"
 PATIENCE = 60.0  # seconds until a test gives up; a busy machine may need many of them
 Row = dict[str, Any]
+Found = TypeVar("Found")
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -117,7 +118,7 @@ class Running:
         """Wait until the command has said this on stderr."""
         self.until(lambda: text in self.stderr.read_text(errors="replace"), f"the words {text!r}")
 
-    def until[Found](self, look: Callable[[], Found | None], what: str) -> Found:
+    def until(self, look: Callable[[], Found | None], what: str) -> Found:
         """Wait until `look` finds something; the command must not end meanwhile."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

@@ -26,7 +26,6 @@ NOT_USED_YET: Mapping[str, str] = {
     "services.namespace": "not used: searching Kubernetes is not available yet",
     "comparison": "not used: comparisons are not available yet",
     "scoring": "not used: scores are not available yet",
-    "pricing": "not used: reports are not available yet",
 }
 
 

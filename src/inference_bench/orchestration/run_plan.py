@@ -141,6 +141,7 @@ def planned_test(plan: TtftPlan | LoadPlan) -> PlannedTest:
             warmup_requests=ttft.warmup_requests,
             max_tokens=ttft.max_tokens,
             temperature=ttft.temperature,
+            target_ms=ttft.target_ms,
         )
         return PlannedTest(name=plan.name, kind="ttft", rounds=1, load=shape)
     wanted = set(LoadShape.model_fields) & set(LoadTestSettings.model_fields)

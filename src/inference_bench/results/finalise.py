@@ -18,13 +18,14 @@ from inference_bench.metrics.columns import RequestColumns
 from inference_bench.metrics.windows import in_window
 from inference_bench.results.atomic import replacing
 from inference_bench.results.folder import MANIFEST, RunFolder, shown_status
-from inference_bench.results.journal import read_journal
+from inference_bench.results.journal import read_journal, wait_for_writer
 from inference_bench.results.manifest import FileFacts, Manifest
 from inference_bench.results.schema import Part, parquet_schema
 
 REQUESTS: Final = "requests.parquet"
 CHUNKS: Final = "chunks.parquet"
 WORKER_SAMPLES: Final = "worker_samples.parquet"
+WRITER_SECONDS: Final = 10.0  # a decoder whose coordinator was killed writes out its rest in far less
 _REMOVING: Final = "journal.removing"
 _GROUP_ROWS: Final = 131_072
 _GROUP_BYTES: Final = 4_000_000
@@ -71,6 +72,8 @@ def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifes
     if manifest.status == "complete" or (ended and not folder.journal.is_dir()):
         remove_journal(folder)
         return manifest
+    if not wait_for_writer(folder.journal, seconds=WRITER_SECONDS):
+        raise RunFolderError(f"{folder.test_id} is still being written to", hint="Try again in a moment.")
     status: FinalStatus = "failed" if manifest.status == "failed" else "partial"
     if folder.journal.is_dir():
         return finalise(folder, status=status, save_raw_data=True, summarise=summarise)

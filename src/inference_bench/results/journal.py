@@ -6,7 +6,9 @@ Categories are plain strings here, so that no batch needs a dictionary from anot
 the business of `finalise`.
 """
 
+import fcntl
 import os
+import time
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ CHUNK_ROWS: Final = 65536
 SAMPLE_ROWS: Final = 4096
 TEXT_CHARS: Final = 8_000_000
 _Numbers = tuple["array[int]", "array[int]", "array[int]", "array[int]"]
+LOCK: Final = "writer.lock"
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -40,6 +43,8 @@ class JournalWriter:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._lock = (directory / LOCK).open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._requests = _RowStream(directory, "requests", REQUEST_ROWS)
         self._chunks = _ChunkStream(directory)
         self._samples = _RowStream(directory, "workers", SAMPLE_ROWS)
@@ -91,6 +96,7 @@ class JournalWriter:
         self.flush()
         for stream in (self._chunks, self._requests, self._samples):
             stream.close()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +105,28 @@ class JournalWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def wait_for_writer(directory: Path, *, seconds: float) -> bool:
+    """Wait until no process writes this journal any more; False when one still does after this time.
+
+    A run's main process can be killed and leave the decoder a moment to write out what it has; the kernel releases
+    the writer's lock when it is gone, however it ended.
+    """
+    path = directory / LOCK
+    if not path.is_file():
+        return True
+    deadline = time.monotonic() + seconds
+    with path.open("rb") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.05)
+            else:
+                return True
 
 
 class _Stream:

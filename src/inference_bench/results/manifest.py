@@ -55,6 +55,8 @@ class LoadShape(BaseModel):
     warmup_requests: int | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    target_ms: float | None = None  # for ttft_ms.p50
+    target_p95_ms: float | None = None  # for e2e_ms.p95
 
 
 class PlannedTest(BaseModel):

@@ -68,6 +68,13 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
     add("Success rate", lambda service: percent(service.requests.success_rate))
     for label, metric, name in _STATISTICS:
         add(label, lambda service, metric=metric, name=name: statistic(service, metric, name))  # type: ignore[misc]
+    for label, target, metric, name in (
+        ("TTFT p50", test.load.target_ms, "ttft_ms", "p50"),
+        ("E2E p95", test.load.target_p95_ms, "e2e_ms", "p95"),
+    ):
+        if target is not None:
+            shown = f"Target {label} <= {number(target)} ms"
+            add(shown, lambda service, target=target, metric=metric, name=name: _met(service, metric, name, target))  # type: ignore[misc]
     if test.kind == "load":
         add("Requests/s", lambda service: number(service.throughput.requests_per_s))
         add("Output tokens/s", lambda service: number(service.throughput.output_tokens_per_s))
@@ -77,6 +84,12 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
     add("Cost per 1M output tokens", _cost)
     add("Validity", lambda service: service.validity.verdict)
     return made
+
+
+def _met(service: ServiceSummary, metric: str, name: str, target: float) -> str:
+    found = service.metrics.get(metric)
+    value: float | None = None if found is None else getattr(found, name)
+    return MISSING if value is None else "met" if value <= target else "missed"
 
 
 def _errors(service: ServiceSummary) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from inference_bench.config.models import PerRequestSlo
 from inference_bench.metrics.calculator import MetricsCalculator
 from inference_bench.results.folder import RunFolder
-from inference_bench.results.manifest import Manifest, PlannedTest
+from inference_bench.results.manifest import Manifest, PlannedTest, ServiceFacts
 from inference_bench.results.summarise import summarise_service, worst
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, Validity, write_summary
 from inference_bench.results.summary_csv import write_summary_csv
@@ -40,18 +40,7 @@ def summarise_run(folder: RunFolder) -> Summary:
 
 
 def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, samples: pa.Table) -> TestSummary:
-    services: dict[str, ServiceSummary] = {}
-    for facts in manifest.services:
-        requests = load_requests(folder, test=test.name, service=facts.name)
-        bounds = manifest.window_bounds(test.name, facts.name) or _bounds_of_a_cut_test(test, requests)
-        calculator = MetricsCalculator(
-            requests, load_chunks(folder, requests), windows=bounds, slo=limits_of(manifest.config, test.name)
-        )
-        validity = _validity(calculator, test, bounds, samples) if bounds else _NOT_MEASURED
-        simulated = facts.simulated or bool(np.any(requests.column("simulated").to_numpy(zero_copy_only=False)))
-        services[facts.name] = summarise_service(
-            calculator, engine=facts.engine, simulated=simulated, validity=validity
-        )
+    services = {facts.name: _summarise_service(folder, manifest, test, facts, samples) for facts in manifest.services}
     windows = [service.window_s for service in services.values()]
     return TestSummary(
         name=test.name,
@@ -61,6 +50,23 @@ def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, sa
         window_s=min(windows) if windows else None,
         services=services,
         validity=worst({name: service.validity for name, service in services.items()}),
+    )
+
+
+def _summarise_service(
+    folder: RunFolder, manifest: Manifest, test: PlannedTest, facts: ServiceFacts, samples: pa.Table
+) -> ServiceSummary:
+    requests = load_requests(folder, test=test.name, service=facts.name)
+    bounds = manifest.window_bounds(test.name, facts.name) or _bounds_of_a_cut_test(test, requests)
+    calculator = MetricsCalculator(
+        requests, load_chunks(folder, requests), windows=bounds, slo=limits_of(manifest.config, test.name)
+    )
+    return summarise_service(
+        calculator,
+        engine=facts.engine,
+        simulated=facts.simulated or bool(np.any(requests.column("simulated").to_numpy(zero_copy_only=False))),
+        validity=_validity(calculator, test, bounds, samples) if bounds else _NOT_MEASURED,
+        price=price_of(manifest.config, facts.name),
     )
 
 
@@ -87,6 +93,15 @@ def limits_of(config: Mapping[str, object], test: str) -> PerRequestSlo | None:
         return None
     limits = PerRequestSlo.model_validate(chosen["per_request"])
     return limits if any(value is not None for value in limits.model_dump().values()) else None
+
+
+def price_of(config: Mapping[str, object], service: str) -> tuple[str, float] | None:
+    """Return (currency, price per hour) of a service when the configuration gives one."""
+    pricing = config.get("pricing")
+    if not isinstance(pricing, Mapping) or not isinstance(pricing.get("per_hour"), Mapping):
+        return None
+    price = pricing["per_hour"].get(service)
+    return (str(pricing["currency"]), float(price)) if price is not None else None
 
 
 def _validity(calculator: MetricsCalculator, test: PlannedTest, bounds: Bounds, samples: pa.Table) -> Validity:

@@ -68,11 +68,22 @@ class StreamedAnswer:
 
     def feed(self, data: bytes) -> Sequence[StreamEvent]:
         """Return the events completed by these bytes."""
-        if self._quick is not None:
-            event = self._quick.read(data)
+        quick = self._quick
+        if quick is not None:
+            event = quick.read(data)
             if event is not None:
                 return (event,)
-        return self._long_way(data)
+        if self._over:
+            return ()
+        payload = self._framing.single(data)
+        if payload is None:
+            return self._parts(data)
+        event = self._event(payload)
+        if event is None:
+            return ()
+        if quick is not None:
+            quick.learn(payload, event)
+        return (event,)
 
     def finish(self) -> Sequence[StreamEvent]:
         """Say that the body has ended; return the event a missing final newline held back.
@@ -86,19 +97,6 @@ class StreamedAnswer:
         whole = [frame for frame in frames if not _cut(frame)]
         self._closed = len(whole) == len(frames) and (bool(frames) or not pending)
         return self._events(whole)
-
-    def _long_way(self, data: bytes) -> Sequence[StreamEvent]:
-        if self._over:
-            return ()
-        payload = self._framing.single(data)
-        if payload is None:
-            return self._parts(data)
-        event = self._event(payload)
-        if event is None:
-            return ()
-        if self._quick is not None:
-            self._quick.learn(payload, event)
-        return (event,)
 
     def _parts(self, data: bytes) -> Sequence[StreamEvent]:
         """Read a piece that is not one plain event: cut where events end, most of its parts are."""
@@ -131,6 +129,9 @@ class StreamedAnswer:
         return events
 
     def _event(self, payload: bytes) -> StreamEvent | None:
+        if self._done_word and payload == DONE_WORD:
+            self._end()
+            return _DONE
         try:
             chunk = orjson.loads(payload)
         except orjson.JSONDecodeError:

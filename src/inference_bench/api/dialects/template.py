@@ -28,6 +28,7 @@ from inference_bench.api.protocols import StreamEvent, event_of
 MAX_LESSONS: Final = 8  # this many in a row without a hit between them, and the stream is not one that repeats itself
 _MAX_PLACES: Final = 4  # a short text may also stand elsewhere in its chunk (as "id" does); no more places are tried
 _PROBE: Final = "another text"
+_NOTHING_ELSE: Final = StreamEvent()[3:]
 _LF: Final = 10
 _NUMBER: Final = rb"(0|[1-9][0-9]{0,14})"
 _COUNTS: Final = re.compile(_NUMBER + rb',"completion_tokens":' + _NUMBER + rb"\}\}")
@@ -118,7 +119,7 @@ class TextTemplate:
     def learn(self, payload: bytes, event: StreamEvent) -> None:
         """Take the form of a chunk that was read the long way, if it told a text (and tokens) and nothing else."""
         text = event.text
-        if not text or not self._lessons or text == _PROBE or event != StreamEvent(text, "", event.tokens):
+        if not text or not self._lessons or text == _PROBE or event.reasoning or event[3:] != _NOTHING_ELSE:
             return
         self._lessons -= 1
         self._tokens = event.tokens

@@ -142,6 +142,9 @@ def _heading(run: Run) -> list[Text]:
         lines.append(Text(f"{SIMULATED}: figures of simulated engines, not of real ones", style="bold magenta"))
     if clean(manifest.name):
         lines.append(Text(f"Name     {clean(manifest.name)}"))
+    described = manifest.config.get("benchmark")
+    if isinstance(described, dict) and described.get("description"):
+        lines.append(Text(f"About    {clean(str(described['description']), limit=500)}"))
     lines.append(Text(f"Created  {manifest.created:%Y-%m-%d %H:%M:%S} UTC on {clean(manifest.environment.host)}"))
     lines.append(Text.assemble("Status   ", (status, _STATUS_STYLE[status])))
     held = journal_requests(run)

@@ -59,7 +59,7 @@ class RunDisplay:
         """The decoder has counted."""
         self._seen = sum(tally.ok + tally.failed for tally in tallies.values())
         self._failed = sum(tally.failed for tally in tallies.values())
-        self._error = next((tally.last_error for tally in reversed(tallies.values()) if tally.last_error), "")
+        self._error = next((tally.last_error for tally in reversed(list(tallies.values())) if tally.last_error), "")
         self._show()
 
     def _show(self) -> None:
