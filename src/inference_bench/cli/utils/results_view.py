@@ -118,8 +118,10 @@ def print_test(test: TestSummary) -> None:
     console = out()
     console.print(Text.assemble(("\n" + clean(test.name), "bold"), f" ({test.kind}, rounds {test.rounds})"))
     if test.validity.verdict != "valid":
-        banner = Text(test.validity.verdict.upper(), style=_VERDICT_STYLE[test.validity.verdict])
-        console.print(banner.append(f": {clean('; '.join(test.validity.reasons), limit=1000)}", style="not bold"))
+        style = _VERDICT_STYLE[test.validity.verdict]
+        console.print(Text(test.validity.verdict.upper(), style=style))
+        for reason in test.validity.reasons:
+            console.print(Text(f"  {clean(reason, limit=500)}", style=style.removeprefix("bold ")), soft_wrap=True)
     services = list(test.services.items())
     for start in range(0, len(services), _SERVICES_ABREAST):
         console.print(_figures_table(test, dict(services[start : start + _SERVICES_ABREAST])))
