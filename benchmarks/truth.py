@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from harness import Aiohttp, Engine, Ours, engine, machine, more_files, quantiles, run_aiohttp, run_ours
 
+from harness import Aiohttp, Engine, Ours, engine, machine, more_files, quantiles, run_aiohttp, run_ours
 from inference_bench.simulator.truth import TruthRecord
 
 MS = 1e6

@@ -73,6 +73,30 @@ def test_several_chunks_in_one_read_are_merged_and_share_its_stamp() -> None:
     assert reading.first_token_after_ns == 500  # nothing was read before it: it came after the request was sent
 
 
+def test_what_the_decoder_held_back_has_the_stamps_of_the_last_read() -> None:
+    reading = read(ROLE, text("a") + text("b", finish="stop").rstrip(b"\n"), dialect="openai")
+    assert reading.ok
+    assert list(reading.chunks.arrivals) == [1100, 1100]
+    assert list(reading.chunks.reads) == [1107, 1107]
+    assert list(reading.chunks.merged) == [0, 0]
+    assert (reading.merged_reads, reading.first_token_after_ns, reading.stall_ns) == (0, 1007, 0)
+
+
+def test_textless_events_beside_one_text_make_no_merged_read() -> None:
+    reading = read(ROLE, ROLE + text("a") + ROLE, text("b") + text("c") + ROLE, text("d", finish="stop"), DONE)
+    assert list(reading.chunks.merged) == [0, 1, 1, 0]
+    assert reading.merged_reads == 1
+    assert reading.first_token_merged is False
+    assert reading.text_chars == 4
+
+
+def test_a_count_beyond_any_chunk_is_unknown_and_not_an_error() -> None:
+    reading = read(text("a", tokens=40_000), text("b", tokens=40_001, finish="stop"), DONE)
+    assert reading.ok
+    assert list(reading.chunks.tokens) == [-1, 1]
+    assert reading.first_chunk_tokens is None
+
+
 def test_failures_keep_their_marks_and_say_why() -> None:
     cut = read(text("a"), text("b"), failure=ErrorClass.TIMEOUT)
     assert not cut.ok

@@ -222,4 +222,3 @@ class _Reader:
             reading.error = StreamError(ErrorClass.EMPTY, "the answer ended well but held no text")
         else:
             reading.ok = True
-

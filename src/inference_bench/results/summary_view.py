@@ -4,6 +4,7 @@ A missing value is shown as a dash, with the n it would need where that is the r
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from inference_bench.results.summary import ServiceSummary, TestSummary
@@ -73,8 +74,8 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
         ("E2E p95", test.load.target_p95_ms, "e2e_ms", "p95"),
     ):
         if target is not None:
-            shown = f"Target {label} <= {number(target)} ms"
-            add(shown, lambda service, target=target, metric=metric, name=name: _met(service, metric, name, target))  # type: ignore[misc]
+            judge = partial(_met, metric=metric, name=name, target=target)
+            add(f"Target {label} <= {number(target)} ms", judge)
     if test.kind == "load":
         add("Requests/s", lambda service: number(service.throughput.requests_per_s))
         add("Output tokens/s", lambda service: number(service.throughput.output_tokens_per_s))
@@ -86,7 +87,7 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
     return made
 
 
-def _met(service: ServiceSummary, metric: str, name: str, target: float) -> str:
+def _met(service: ServiceSummary, *, metric: str, name: str, target: float) -> str:
     found = service.metrics.get(metric)
     value: float | None = None if found is None else getattr(found, name)
     return MISSING if value is None else "met" if value <= target else "missed"

@@ -1,8 +1,8 @@
 """One file per engine: how it is asked and how its answers are read.
 
 `rendering` holds what the requests share, `answers` the decoders over SSE, NDJSON and whole bodies, `chunks` the
-reading of OpenAI-shaped JSON, `errors` the words of servers that refuse. Nothing here opens a socket or reads a
-clock.
+reading of OpenAI-shaped JSON, `template` a shortcut for chunks that repeat, `errors` the words of servers that refuse.
+Nothing here opens a socket or reads a clock.
 
 How events are to be read
 -------------------------

@@ -99,18 +99,24 @@ class StreamedAnswer:
         return self._events(whole)
 
     def _parts(self, data: bytes) -> Sequence[StreamEvent]:
-        """Read a piece that is not one plain event: cut where events end, most of its parts are."""
-        closing = self._framing.closing
-        *whole, rest = data.split(closing)
-        if not whole or (len(whole) == 1 and not rest):
-            found = self._events(self._framing.feed(data))
+        """Read a piece that is not one plain event: cut it where plain events end, and most of its parts are one.
+
+        Where other things than plain events are cut does not matter: any split yields the same events.
+        """
+        size = len(self._framing.closing)  # line feeds, all of it
+        end = data.find(b"\n") + size
+        if not size <= end < len(data):
+            events = self._events(self._framing.feed(data))
             self._quick = self._template if self._framing.idle and not self._over else None
-            return found
-        events: list[StreamEvent] = []
-        for part in whole:
-            events += self.feed(part + closing)
-        if rest:
-            events += self.feed(rest)
+            return events
+        start = 0
+        events = []
+        while start < len(data):
+            events += self.feed(data[start:end])
+            start = end
+            end = data.find(b"\n", start) + size
+            if end < size:
+                end = len(data)
         return events
 
     def _events(self, frames: Sequence[SseEvent | NdjsonLine]) -> list[StreamEvent]:

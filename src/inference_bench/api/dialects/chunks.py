@@ -89,7 +89,7 @@ class ChunkReader:
         return StreamEvent("", "", tokens, None, usage, False, None, times_of(chunk))
 
     def difference(self, running: int | None, has_text: bool) -> int | None:
-        """Take a running count: tokens since the last; None when this chunk or a chunk with text before it told none."""
+        """Take a running count; return the tokens since the last, None where this chunk or a text before told none."""
         before = self._running
         if running is None:
             if has_text:

@@ -122,7 +122,6 @@ class TextTemplate:
         if not text or not self._lessons or text == _PROBE or event.reasoning or event[3:] != _NOTHING_ELSE:
             return
         self._lessons -= 1
-        self._tokens = event.tokens
         token = orjson.dumps(text)
         at = -1
         for _ in range(_MAX_PLACES):
@@ -135,6 +134,7 @@ class TextTemplate:
             except orjson.JSONDecodeError:
                 continue
             if self._reader.text_of(chunk) == _PROBE:
+                self._tokens = event.tokens
                 self._keep(before, after, chunk.get("usage") is not None)
                 return
 
