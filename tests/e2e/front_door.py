@@ -17,6 +17,7 @@ from typing import IO, Any, Self, TypeVar
 import psutil
 import pyarrow.parquet as pq
 
+from inference_bench.results.journal import read_journal
 from inference_bench.simulator.truth import TruthRecord, read_truth
 
 LAUNCHER = Path(__file__).parents[2] / "vllm_benchmark.py"
@@ -72,6 +73,7 @@ class Running:
     """A command that is running. Its output goes to files, so that it never waits for a reader."""
 
     process: subprocess.Popen[bytes]
+    cwd: Path
     stdout: Path
     stderr: Path
     files: tuple[IO[bytes], ...]
@@ -114,9 +116,18 @@ class Running:
 
         return self.until(find, f"a child that runs {module}")
 
+    def folder(self) -> Path:
+        """Wait for and return the run folder."""
+        return self.until(lambda: next(iter(run_folders(self.cwd)), None), "a run folder")
+
     def wait_for_line(self, text: str) -> None:
         """Wait until the command has said this on stderr."""
         self.until(lambda: text in self.stderr.read_text(errors="replace"), f"the words {text!r}")
+
+    def connected_to(self, url: str) -> bool:
+        """Say whether the command has a connection to this address."""
+        port = int(url.rpartition(":")[2])
+        return any(one.raddr and one.raddr[1] == port for one in psutil.Process(self.pid).net_connections())
 
     def until(self, look: Callable[[], Found | None], what: str) -> Found:
         """Wait until `look` finds something; the command must not end meanwhile."""
@@ -170,7 +181,7 @@ def start(*args: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Ru
         stdout=files[0],
         stderr=files[1],
     )
-    return Running(process, stdout, stderr, files)
+    return Running(process, cwd, stdout, stderr, files)
 
 
 def run(*args: str, cwd: Path, environ: Mapping[str, str] | None = None) -> Done:
@@ -198,6 +209,16 @@ def only_folder(cwd: Path) -> Path:
 def read_json(path: Path) -> Any:
     """Return a JSON file's content; Any, for tests look into it freely."""
     return json.loads(path.read_bytes())
+
+
+def journal_of(folder: Path) -> list[Row]:
+    """Return the rows that a run's journal holds so far."""
+    return [row for batch in read_journal(folder / "journal") for row in batch.to_pylist()]
+
+
+def answers(folder: Path, service: str) -> int:
+    """Return how many good answers of a service the journal holds so far."""
+    return sum(bool(row["ok"]) and row["service"] == service for row in journal_of(folder))
 
 
 def requests_of(folder: Path) -> list[Row]:

@@ -55,8 +55,16 @@ def test_a_user_who_waits_for_a_request_is_noticed() -> None:
     schedule = ClosedSchedule(stage({0: 100}))
     assert schedule.due(100) is None
     schedule.add(jobs(1))
+    assert schedule.starvation(2_000_100) == 2_000_000
     assert schedule.due(5_000_100) is not None
-    assert schedule.starved_ns == 5_000_000
+    assert schedule.starvation(6_000_000) == 3_000_000
+    assert schedule.starvation(7_000_000) == 0
+
+
+def test_a_user_who_waits_until_the_end_is_noticed_too() -> None:
+    schedule = ClosedSchedule(stage({0: 100}, stop=1_000))
+    assert schedule.due(100) is None
+    assert schedule.starvation(5_000) == 900
 
 
 def test_open_loop_sends_at_intended_times_whatever_ended() -> None:

@@ -11,6 +11,11 @@ MAX_CHUNK_LINE: Final = 4 * 1024
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 
 
+def _is_number(text: str) -> bool:
+    # str.isdigit alone is true for superscripts, which int() refuses.
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
 class FramingError(Exception):
     """The bytes are not an HTTP/1.1 response."""
 
@@ -21,9 +26,9 @@ class ResponseHead:
     __slots__ = ("headers", "http10", "status")
 
     def __init__(self, raw: bytes) -> None:
-        lines = raw.decode("latin-1").split("\r\n") if b"\r\n" in raw else raw.decode("latin-1").split("\n")
+        lines = raw.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ", 2)
-        if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not (parts[1].isdigit() and len(parts[1]) == 3):
+        if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not (_is_number(parts[1]) and len(parts[1]) == 3):
             raise FramingError("the answer does not begin with an HTTP/1.1 status line")
         self.http10 = parts[0] == "HTTP/1.0"
         self.status = int(parts[1])
@@ -89,7 +94,7 @@ class Body:
         if length is None:
             return "close"
         first = length.split(",")[0].strip()
-        if not first.isdigit() or any(part.strip() != first for part in length.split(",")):
+        if not _is_number(first) or any(part.strip() != first for part in length.split(",")):
             raise FramingError("the answer has a malformed content-length")
         self._left = int(first)
         self.complete = self._left == 0

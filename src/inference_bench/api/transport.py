@@ -13,14 +13,16 @@ from collections.abc import Callable, Collection, Sequence
 from inference_bench.api.clock import SO_TIMESTAMPNS, STAMP_FORMAT, STAMP_SPACE, WallAnchor
 from inference_bench.api.connection import BUFFER, VIEW, Connection, State, reason
 from inference_bench.api.connection_pool import ConnectionPool
+from inference_bench.api.deadlines import expired
 from inference_bench.api.exchange import Job, RawExchange, Timeouts
 from inference_bench.api.framing import FramingError, one_chunk
 from inference_bench.api.poller import READABLE, WRITABLE, Poller
 from inference_bench.api.protocols import ErrorClass
 from inference_bench.api.targets import Target
 
-MAX_RESPONSE_BYTES = 256 * 1024 * 1024
-SWEEP_NS = 50_000_000
+SWEEP_NS = 200_000_000
+RESAMPLE_NS = 1_000_000_000
+SET_UP_PAUSE_NS = 100_000_000
 _NANOSECONDS = 1_000_000_000
 _BUFFERS = [BUFFER]
 _unpack_stamp = STAMP_FORMAT.unpack
@@ -44,6 +46,8 @@ class Transport:
         self._watches: dict[int, Watch] = {}
         self._waiting: list[deque[RawExchange]] = [deque() for _ in targets]
         self._next_sweep = 0
+        self._next_resample = time.monotonic_ns() + RESAMPLE_NS
+        self._set_up_failed = [-SET_UP_PAUSE_NS] * len(targets)
         self.anchor = WallAnchor()
         self.finished: list[RawExchange] = []
         self.in_flight = 0
@@ -58,9 +62,19 @@ class Transport:
         self._dispatch(exchange)
 
     def prepare(self, target: int, count: int) -> None:
-        """Have at least `count` connections to this target idle or being opened."""
+        """Have at least `count` connections to this target idle or being opened.
+
+        Not for a moment after a set-up to it failed: a server that refuses is not to be flooded with attempts.
+        """
+        if time.monotonic_ns() - self._set_up_failed[target] < SET_UP_PAUSE_NS:
+            return
         for _ in range(count - self._pool.at_hand(target)):
             self._open(target)
+
+    def active_since(self, since_ns: int) -> int:
+        """Connections that carry an answer and have read something since then."""
+        connections = self._pool.by_fd.values()
+        return sum(one.state is State.BUSY and one.last_activity_ns >= since_ns for one in connections)
 
     def at_hand(self, target: int) -> int:
         """Connections to this target that are idle or being opened."""
@@ -144,8 +158,7 @@ class Transport:
         try:
             self._pool.open(target, now)
         except OSError as error:
-            if self._waiting[target]:
-                self._end(self._waiting[target].popleft(), ErrorClass.CONNECT, reason(error), now)
+            self._fail_waiting(target, ErrorClass.CONNECT, reason(error), now, started_ns=now)
 
     def _advance(self, connection: Connection, mask: int) -> None:
         """Everything but the plain read of an answer."""
@@ -156,19 +169,15 @@ class Transport:
                     self._ready(connection)
             elif connection.state is State.BUSY:
                 if mask & WRITABLE and connection.to_send:
-                    connection.flush()
-                    if not connection.to_send:
-                        self._poller.modify(connection.fd, READABLE)
+                    self._send_more(connection)
                 if mask & ~WRITABLE:
                     self._read(connection)
             else:
-                # An idle connection that becomes readable was closed by the server, or talks out of turn.
-                self._pool.drop(connection)
+                self._idle_event(connection)
         except ssl.SSLError as error:
             self._broken(connection, ErrorClass.TLS, reason(error), now)
         except OSError as error:
-            failure = ErrorClass.RESET if connection.state is State.BUSY else ErrorClass.CONNECT
-            self._broken(connection, failure, reason(error), now)
+            self._broken(connection, ErrorClass.CONNECT, reason(error), now)
 
     def _ready(self, connection: Connection) -> None:
         """A new connection is idle: the first exchange that waits goes on it."""
@@ -184,13 +193,27 @@ class Transport:
             self._finish(connection, failure, message, now, close=True)
             return
         opening = connection.state in (State.CONNECTING, State.HANDSHAKE)
-        target = connection.target
-        started = connection.connect_start_ns
         self._pool.drop(connection)
-        if opening and self._waiting[target]:
-            exchange = self._waiting[target].popleft()
-            exchange.connect_start_ns = started
+        if opening:
+            self._fail_waiting(connection.target, failure, message, now, started_ns=connection.connect_start_ns)
+
+    def _fail_waiting(self, target: int, failure: ErrorClass, message: str, now: int, *, started_ns: int) -> None:
+        """A set-up failed: an exchange fails with it, unless enough other connections are still being set up."""
+        self._set_up_failed[target] = now
+        waiting = self._waiting[target]
+        if len(waiting) > self._pool.opening[target]:
+            exchange = waiting.popleft()
+            exchange.connect_start_ns = started_ns
             self._end(exchange, failure, message, now)
+
+    def _idle_event(self, connection: Connection) -> None:
+        """An idle connection became readable: the server closed it, or talks out of turn; or TLS sent a ticket."""
+        data = connection.receive()
+        if connection.is_tls and data:
+            plain, closed = connection.decrypt(data)
+            if not plain and not closed:
+                return
+        self._pool.drop(connection)
 
     # -- exchanges -----------------------------------------------------------------------------------------------
 
@@ -210,15 +233,27 @@ class Transport:
         connection.last_activity_ns = now
         if not exchange.sent_ns:
             exchange.sent_ns = now
+        self._write(connection, exchange.job.payload)
+
+    def _write(self, connection: Connection, payload: bytes) -> None:
         try:
-            connection.write(exchange.job.payload)
+            connection.write(payload)
         except ssl.SSLError as error:
             self._broken(connection, ErrorClass.TLS, reason(error), time.monotonic_ns())
-        except OSError as error:
-            self._lost(connection, reason(error), time.monotonic_ns())
+        except OSError:
+            # The server stopped reading. It may have answered before (too large a request): the next read tells.
+            connection.to_send = b""
         else:
             if connection.to_send:
                 self._poller.modify(connection.fd, READABLE | WRITABLE)
+
+    def _send_more(self, connection: Connection) -> None:
+        try:
+            connection.flush()
+        except OSError:
+            connection.to_send = b""
+        if not connection.to_send:
+            self._poller.modify(connection.fd, READABLE)
 
     def _read(self, connection: Connection) -> None:
         """Read once and stamp; the whole of what happens for nearly every chunk of a stream is in this function."""
@@ -281,8 +316,6 @@ class Transport:
             self._finish(connection, None, "", arrival, close=closed)
         elif closed:
             self._closed(connection, now)
-        elif exchange.bytes_received > MAX_RESPONSE_BYTES:
-            self._finish(connection, ErrorClass.MALFORMED, "the answer is too large", now, close=True)
 
     def _closed(self, connection: Connection, now: int) -> None:
         exchange = connection.exchange
@@ -299,7 +332,8 @@ class Transport:
         """A reset or close: re-send once when an idle reused connection died under us, else fail."""
         exchange = connection.exchange
         assert exchange is not None
-        if exchange.reused and not exchange.reconnected and not exchange.bytes_received:
+        answered = connection.body is not None or connection.head
+        if exchange.reused and not exchange.reconnected and not answered:
             exchange.reconnected = True
             exchange.reused = False
             connection.exchange = None
@@ -332,21 +366,11 @@ class Transport:
     # -- time-outs -----------------------------------------------------------------------------------------------
 
     def _sweep(self, now: int) -> None:
-        """Give up what has outlived its bounds. Swept every 50 ms: a time-out is late by that much at most."""
-        bounds = self._timeouts
-        idle_before = now - int(bounds.idle_seconds * _NANOSECONDS)
-        total_before = now - int(bounds.total_seconds * _NANOSECONDS)
-        connect_before = now - int(bounds.connect_seconds * _NANOSECONDS)
+        """Give up what has outlived its bounds: a time-out is late by a sweep's interval at most."""
+        if now >= self._next_resample:
+            self._next_resample = now + RESAMPLE_NS
+            self.anchor.resample()
         for connection in list(self._pool.by_fd.values()):
-            if connection.state is State.BUSY:
-                exchange = connection.exchange
-                assert exchange is not None
-                if exchange.sent_ns < total_before:
-                    text = f"no end after {bounds.total_seconds:g} s"
-                    self._finish(connection, ErrorClass.TIMEOUT, text, now, close=True)
-                elif connection.last_activity_ns < idle_before:
-                    text = f"silent for {bounds.idle_seconds:g} s"
-                    self._finish(connection, ErrorClass.TIMEOUT, text, now, close=True)
-            elif connection.state is not State.IDLE and connection.connect_start_ns < connect_before:
-                text = f"no connection within {bounds.connect_seconds:g} s"
-                self._broken(connection, ErrorClass.TIMEOUT, text, now)
+            over = expired(connection, self._timeouts, now)
+            if over is not None:
+                self._broken(connection, *over, now)

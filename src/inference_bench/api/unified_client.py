@@ -137,8 +137,8 @@ class UnifiedClient:
                 transport.prepare(job.target, 1)
             # All start together: connections first, then every request in one go.
             deadline = time.monotonic_ns() + int(self._timeouts.connect_seconds * 1e9)
-            while transport.opening and time.monotonic_ns() < deadline:
-                transport.poll(deadline)
+            while transport.opening and time.monotonic_ns() < deadline and not (stop is not None and stop()):
+                transport.poll(time.monotonic_ns() + 50_000_000)
             for job in jobs:
                 transport.submit(job)
             while transport.in_flight:

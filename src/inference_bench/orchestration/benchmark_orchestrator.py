@@ -112,12 +112,14 @@ async def _measure(
             stop=stop,
         )
         for test in plan.tests:
+            if stop.is_set():
+                return True
             shape = plan.shapes[test.name]
             if isinstance(test, TtftPlan):
                 interrupted = await run_ttft(context, test, shape)
             else:
                 interrupted = await run_load(context, test, shape)
-            if interrupted or stop.is_set():
+            if interrupted:
                 return True
     return False
 

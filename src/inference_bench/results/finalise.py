@@ -17,6 +17,7 @@ from inference_bench.errors import RunFolderError
 from inference_bench.metrics.columns import RequestColumns
 from inference_bench.metrics.windows import in_window
 from inference_bench.results.atomic import replacing
+from inference_bench.results.cut_windows import with_cut_windows
 from inference_bench.results.folder import MANIFEST, RunFolder, shown_status
 from inference_bench.results.journal import read_journal, wait_for_writer
 from inference_bench.results.manifest import FileFacts, Manifest
@@ -44,14 +45,15 @@ def finalise(
 ) -> Manifest:
     """Turn the journal into Parquet files, let `summarise` read them, close the manifest, remove the journal.
 
-    `in_window` is filled from the manifest's windows (null where a test's windows are not known). Without
+    `in_window` is filled from the manifest's windows (null where a test's windows are not known); those of turns that
+    were cut short are told by their records (see `cut_windows`). Without
     `save_raw_data` the chunks are there for `summarise` (see `tables`), and gone afterwards. A run in which any
     answer came from a simulated engine is marked simulated.
 
     Raises:
         RunFolderError: there is no journal to read.
     """
-    manifest = _write_tables(folder, save_raw_data=save_raw_data)
+    manifest = _write_tables(folder, save_raw_data=save_raw_data, cut_short=status != "complete")
     if summarise is not None:
         summarise(folder)
     return _close(folder, manifest, status)
@@ -100,12 +102,14 @@ def chunks_file(folder: RunFolder) -> Path | None:
     return next((path for path in (folder.file(CHUNKS), folder.journal / CHUNKS) if path.is_file()), None)
 
 
-def _write_tables(folder: RunFolder, *, save_raw_data: bool) -> Manifest:
+def _write_tables(folder: RunFolder, *, save_raw_data: bool, cut_short: bool) -> Manifest:
     if not folder.journal.is_dir():
         raise RunFolderError(f"{folder.test_id} has no journal")
     manifest = folder.read_manifest()
     simulated = manifest.simulated or _saw_simulation(folder)
     manifest = manifest.model_copy(update={"simulated": simulated})
+    if cut_short:
+        manifest = with_cut_windows(manifest, read_journal(folder.journal))
     _write(folder.file(REQUESTS), "requests", _placed(read_journal(folder.journal), manifest), simulated=simulated)
     chunks = (folder.path if save_raw_data else folder.journal) / CHUNKS
     _write(chunks, "chunks", read_journal(folder.journal, "chunks"), simulated=simulated)

@@ -89,6 +89,25 @@ def load_worker_samples(folder: RunFolder) -> pa.Table:
         raise RunFolderError(f"{path} is missing or damaged") from error
 
 
+def commonest_error(folder: RunFolder, service: str) -> str | None:
+    """Return "class: message" of the error that a service's measured requests ended with most often; None without.
+
+    Raises:
+        RunFolderError: the run has no requests.parquet that can be read.
+    """
+    path = folder.file(REQUESTS)
+    counts: Counter[str] = Counter()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["service", "warmup", "error_class", "error_message"]):
+                for name, warmup, kind, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    if name == service and kind is not None and not warmup:
+                        counts[f"{kind}: {text}" if text else kind] += 1
+    except (OSError, pa.ArrowInvalid) as error:
+        raise RunFolderError(f"{path} is missing or damaged") from error
+    return max(counts, key=counts.__getitem__, default=None)
+
+
 def outcome_counts(folder: RunFolder) -> dict[tuple[str, str], Counter[bool]]:
     """Return how many requests ended well (True) and failed (False), per (test, service), in order of occurrence.
 

@@ -7,10 +7,12 @@ that sums up a whole one.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from inference_bench.config.models import PerRequestSlo
 from inference_bench.metrics.calculator import MetricsCalculator
+from inference_bench.metrics.columns import RequestColumns
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.manifest import Manifest, PlannedTest, ServiceFacts
 from inference_bench.results.summarise import summarise_service, worst
@@ -20,6 +22,7 @@ from inference_bench.results.tables import load_chunks, load_requests, load_work
 from inference_bench.testing.validity import Facts, judge
 
 Bounds = Sequence[tuple[int, int]]
+EDGE_NS = 10_000_000  # the send lag from which a run is invalid by that sign alone
 _NOT_MEASURED = Validity(verdict="invalid", reasons=("no steady window was completed",))
 
 
@@ -57,7 +60,7 @@ def _summarise_service(
     folder: RunFolder, manifest: Manifest, test: PlannedTest, facts: ServiceFacts, samples: pa.Table
 ) -> ServiceSummary:
     requests = load_requests(folder, test=test.name, service=facts.name)
-    bounds = manifest.window_bounds(test.name, facts.name) or _bounds_of_a_cut_test(test, requests)
+    bounds = manifest.window_bounds(test.name, facts.name)
     calculator = MetricsCalculator(
         requests, load_chunks(folder, requests), windows=bounds, slo=limits_of(manifest.config, test.name)
     )
@@ -65,19 +68,9 @@ def _summarise_service(
         calculator,
         engine=facts.engine,
         simulated=facts.simulated or bool(np.any(requests.column("simulated").to_numpy(zero_copy_only=False))),
-        validity=_validity(calculator, test, bounds, samples) if bounds else _NOT_MEASURED,
+        validity=_validity(calculator, requests, test, bounds, samples) if bounds else _NOT_MEASURED,
         price=price_of(manifest.config, facts.name),
     )
-
-
-def _bounds_of_a_cut_test(test: PlannedTest, requests: pa.Table) -> Bounds:
-    """A TTFT test that was killed has no window written down, but single requests are whole whenever it ended."""
-    if test.kind != "ttft":
-        return ()
-    counted = requests.filter(pa.compute.invert(requests.column("warmup")))
-    sent = counted.column("sent_ns").drop_null().to_numpy()
-    ended = counted.column("end_ns").drop_null().to_numpy()
-    return ((int(sent.min()), int(ended.max()) + 1),) if sent.size and ended.size else ()
 
 
 def limits_of(config: Mapping[str, object], test: str) -> PerRequestSlo | None:
@@ -104,20 +97,18 @@ def price_of(config: Mapping[str, object], service: str) -> tuple[str, float] | 
     return (str(pricing["currency"]), float(price)) if price is not None else None
 
 
-def _validity(calculator: MetricsCalculator, test: PlannedTest, bounds: Bounds, samples: pa.Table) -> Validity:
-    rates = calculator.throughput()
-    lag = calculator.values("send_lag_ms")
+def _validity(
+    calculator: MetricsCalculator, requests: pa.Table, test: PlannedTest, bounds: Bounds, samples: pa.Table
+) -> Validity:
+    lag = send_lags_ms(requests, bounds)
     ttft = calculator.values("ttft_ms")
     asked = test.load.duration_seconds
-    sent_over_asked = None
-    if rates.rate_asked and rates.rate_sent is not None:
-        sent_over_asked = rates.rate_sent / rates.rate_asked
     workers = worker_facts(samples, bounds)
     judgement = judge(
         Facts(
             send_lag_p99_ms=float(np.percentile(lag, 99)) if lag.size else None,
             ttft_median_ms=float(np.median(ttft)) if ttft.size else None,
-            rate_sent_over_asked=sent_over_asked,
+            rate_sent_over_asked=sent_over_asked(requests, bounds),
             merged_first_token_share=calculator.stamps().merged_share,
             worker_wait_share=workers.worker_wait_share,
             clock_step_ms=workers.clock_step_ms,
@@ -128,30 +119,64 @@ def _validity(calculator: MetricsCalculator, test: PlannedTest, bounds: Bounds, 
     return Validity(verdict=judgement.verdict, reasons=tuple(judgement.reasons))
 
 
+def send_lags_ms(requests: pa.Table, bounds: Bounds) -> npt.NDArray[np.float64]:
+    """Return how late every request intended in the windows was sent, whatever became of it; empty in a closed loop."""
+    columns = RequestColumns(requests)
+    intended, sent = columns.whole("intended_ns"), columns.whole("sent_ns")
+    counted = intended.known & sent.known & ~columns.flag("warmup")
+    inside = np.zeros(counted.shape, dtype=np.bool_)
+    for start, end in bounds:
+        inside |= (intended.value >= start) & (intended.value < end)
+    chosen = counted & inside
+    return (sent.value[chosen] - intended.value[chosen]) / 1e6
+
+
+def sent_over_asked(requests: pa.Table, bounds: Bounds) -> float | None:
+    """Return the share of the requests intended in the windows that were sent (or tried, where no connection came
+    about: that is the server's doing) before their window closed. None in a closed loop.
+
+    The window's edge forgives `EDGE_NS`: a last request that is sent a moment late is judged by its send lag.
+    """
+    columns = RequestColumns(requests)
+    intended, sent, tried = (columns.whole(name) for name in ("intended_ns", "sent_ns", "connect_start_ns"))
+    left = np.where(sent.known, sent.value, tried.value)
+    left_known = sent.known | tried.known
+    counted = intended.known & ~columns.flag("warmup")
+    asked = in_time = 0
+    for start, end in bounds:
+        of_window = counted & (intended.value >= start) & (intended.value < end)
+        asked += int(of_window.sum())
+        in_time += int((of_window & left_known & (left < end + EDGE_NS)).sum())
+    return in_time / asked if asked else None
+
+
 def worker_facts(samples: pa.Table, bounds: Bounds) -> Facts:
     """Return what the workers' samples say of these windows: the worst worker's share of time it could not run, its
-    longest stall, the largest clock step. A sample speaks for the time since the one before it.
+    longest stall, the largest clock step. A sample speaks for the time since the one before it; a worker whose
+    samples do not reach to the end of a window has not told of it, and one that told of none is not judged.
     """
     shares: list[float] = []
     stalls: list[float] = []
     steps: list[float] = []
-    total = sum(end - start for start, end in bounds)
     for worker in np.unique(samples.column("worker").to_numpy()):
         rows = samples.filter(pa.compute.equal(samples.column("worker"), worker)).sort_by("at_ns")
         at = rows.column("at_ns").to_numpy()
+        told = [(start, end) for start, end in bounds if at[0] <= start and at[-1] >= end]
+        if not told:
+            continue
         late = rows.column("late_ns").to_numpy()
         waited = rows.column("wait_ns")
-        known = waited.null_count == 0
+        offsets = rows.column("wall_offset_ns").to_numpy()
         grown = 0.0
-        for start, end in bounds:
+        for start, end in told:
             late_in = float(np.diff(np.interp([start, end], at, late))[0])
+            known = waited.null_count == 0
             waited_in = float(np.diff(np.interp([start, end], at, waited.to_numpy()))[0]) if known else 0.0
             grown += max(late_in, waited_in)
             inside = (at > start) & (np.concatenate([at[:1], at[:-1]]) < end)
             stalls.extend(rows.column("longest_stall_ns").to_numpy()[inside] / 1e6)
-            offsets = rows.column("wall_offset_ns").to_numpy()
             steps.extend(np.abs(np.diff(offsets, prepend=offsets[:1]))[inside] / 1e6)
-        shares.append(grown / total if total else 0.0)
+        shares.append(grown / sum(end - start for start, end in told))
     return Facts(
         worker_wait_share=max(shares, default=None),
         longest_stall_ms=float(max(stalls)) if stalls else None,

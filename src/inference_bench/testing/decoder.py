@@ -24,6 +24,7 @@ from inference_bench.testing.frames import FrameReader, RequestMeta, Tally, enco
 FLUSH_SECONDS = 0.5
 REPORT_SECONDS = 0.2
 GATHER_SECONDS = 0.1
+READ_BYTES = 1 << 20
 _COLUMN_NAMES = tuple(column.name for column in REQUEST_COLUMNS)
 _MS = 1e6
 
@@ -46,8 +47,10 @@ class Decoder:
         reporting = True
         next_flush = next_report = time.monotonic()
         while readers:
+            most = 0
             for key, _ in selector.select(REPORT_SECONDS):
-                data = os.read(key.fd, 1 << 20)
+                data = os.read(key.fd, READ_BYTES)
+                most = max(most, len(data))
                 if not data:
                     selector.unregister(key.fd)
                     del readers[key.fd]
@@ -55,8 +58,9 @@ class Decoder:
                 for message in readers[key.fd].feed(data):
                     self._take(message)
             # Let some gather: one wake-up for many exchanges costs far less than one for each. The pipes hold what
-            # comes meanwhile, and the workers never wait for them.
-            time.sleep(GATHER_SECONDS)
+            # comes meanwhile, and the workers never wait for them. Not while a pipe is nearly full, of course.
+            if most < READ_BYTES // 2:
+                time.sleep(GATHER_SECONDS)
             now = time.monotonic()
             if now >= next_flush:
                 self._journal.flush()
@@ -90,12 +94,13 @@ class Decoder:
         meta = RequestMeta(*pickle.loads(raw.job.meta))
         reading = read_exchange(raw, get_client(meta.dialect), keep_text=self._keep_text)
         row_by_name = record(worker, meta, raw, reading)
-        self._journal.add_request([row_by_name[name] for name in _COLUMN_NAMES])
         chunks = reading.chunks
         if chunks.arrivals:
             self._journal.add_chunks(
                 raw.job.seq, chunks.arrivals, chunks.reads, chunks.sizes, chunks.tokens, chunks.merged
             )
+        # After its chunks: adding a request may flush, and a request in the journal has its chunks there.
+        self._journal.add_request([row_by_name[name] for name in _COLUMN_NAMES])
         if not meta.warmup:
             self._count(meta, raw, reading)
 
@@ -178,6 +183,7 @@ def record(worker: int, meta: RequestMeta, raw: RawExchange, reading: Reading) -
 def main() -> None:
     """Entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the workers have: nothing of theirs may be lost
     directory, keep_text, *fds = sys.argv[1:]
     os.write(sys.stdout.fileno(), encode(("ready", os.getpid())))
     journal = JournalWriter(Path(directory))

@@ -49,7 +49,6 @@ class Progress(NamedTuple):
     worker: int
     stage: int
     taken: int  # jobs of this stage taken from the queue so far
-    in_flight: int
 
 
 class Tally(NamedTuple):

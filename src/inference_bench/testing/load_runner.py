@@ -101,8 +101,11 @@ async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn
     result = await run_stage(context.pool, stage_of, jobs_of, start_ns=start, stop=context.stop)
     if turn.steady_seconds is not None:
         closes = opens + int(turn.steady_seconds * _NANOSECONDS)
+    elif len(offsets):
+        # A turn that ends by its requests: half a mean gap after the last one, as the first stands half a gap inside.
+        closes = start + int(offsets[-1]) + round(_NANOSECONDS / (2 * (plan.settings.rate or 1))) + 1
     else:
-        closes = start + int(offsets[-1]) + 1 if len(offsets) else opens
+        closes = opens
     if result.interrupted:
         closes = min(closes, result.ended_ns)
     return Window(turn.round_no, opens, max(opens, closes)), result.interrupted

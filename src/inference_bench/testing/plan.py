@@ -94,21 +94,29 @@ def plan_load(settings: LoadTestSettings, services: int, seed: int) -> LoadPlan:
         if settings.arrivals == "closed" or settings.rate is None:
             offsets.append(np.empty(0, np.int64))
             continue
-        rng = seeded(seed, settings.name, "arrivals", r)
-        count = counts[r]
-        seconds = steady if steady is not None else (count or 1) / settings.rate * 1.5 + 1.0
+        offsets.append(_turn_offsets(settings, settings.rate, steady, counts[r], seed=seed, round_no=r))
+    return LoadPlan(settings.name, settings, rounds, settings.rounds, turns, tuple(offsets))
+
+
+def _turn_offsets(
+    settings: LoadTestSettings, rate: float, steady: float | None, count: int | None, *, seed: int, round_no: int
+) -> npt.NDArray[np.int64]:
+    """Return a turn's intended times: those of its time, or those of the ramp and then exactly `count`."""
+    seconds = steady if steady is not None else (count or 0) / rate + 1.0
+    while True:
         times = offsets_ns(
             PROCESSES[settings.arrivals],
-            settings.rate,
+            rate,
             ramp_seconds=settings.ramp_up_seconds,
             steady_seconds=seconds,
-            rng=rng,
+            rng=seeded(seed, settings.name, "arrivals", round_no),
         )
-        if count is not None:
-            in_ramp = int(np.searchsorted(times, settings.ramp_up_seconds * 1e9))
-            times = times[: in_ramp + count]
-        offsets.append(times)
-    return LoadPlan(settings.name, settings, rounds, settings.rounds, turns, tuple(offsets))
+        if count is None:
+            return times
+        in_ramp = int(np.searchsorted(times, settings.ramp_up_seconds * 1e9))
+        if len(times) >= in_ramp + count:
+            return times[: in_ramp + count]
+        seconds *= 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ class WorkerState:
 
     pid: int
     taken: int = 0
-    in_flight: int = 0
     heard_ns: int = 0
     first_sent_ns: int = 0
     last_sent_ns: int = 0
@@ -68,6 +67,7 @@ class WorkerPool:
         self._errors: IO[bytes] | None = None
         self._died: WorkerDiedError | None = None
         self._ending = False
+        self._heard_ns = 0
         self._woken = asyncio.Event()
         self.workers: list[WorkerState] = []
         self.decoder_pid = 0
@@ -164,7 +164,7 @@ class WorkerPool:
     async def begin(self, worker: int, stage: Stage) -> None:
         """Begin a stage on one worker."""
         state = self.workers[worker]
-        state.taken = state.in_flight = state.first_sent_ns = state.last_sent_ns = 0
+        state.taken = state.first_sent_ns = state.last_sent_ns = 0
         state.heard_ns = time.monotonic_ns()
         state.done.clear()
         await self.send(worker, ("stage", stage))
@@ -198,11 +198,11 @@ class WorkerPool:
             self._woken.set()
 
     def _hear(self, message: tuple[Any, ...], process: asyncio.subprocess.Process) -> None:
+        self._heard_ns = time.monotonic_ns()
         if message[0] == "progress":
             progress: Progress = message[1]
             state = self.workers[progress.worker]
             state.taken = progress.taken
-            state.in_flight = progress.in_flight
             state.heard_ns = time.monotonic_ns()
         elif message[0] == "done":
             state = self.workers[self._processes.index(process)]
@@ -240,11 +240,7 @@ class WorkerPool:
                         process.stdin.close()
                 except (BrokenPipeError, ConnectionResetError):
                     continue
-        waiting = [process.wait() for process in [*self._processes, *([self._decoder] if self._decoder else [])]]
-        try:
-            await asyncio.wait_for(asyncio.gather(*waiting), END_SECONDS)
-        except TimeoutError:
-            self._died = self._died or WorkerDiedError(f"the measuring processes did not end in {END_SECONDS:g} s")
+        await self._all_ended()
         failed = self._decoder is not None and self._decoder.returncode not in (0, None)
         tail = self._stderr_tail() if failed else ""
         await self._kill()
@@ -252,6 +248,18 @@ class WorkerPool:
             self._died = WorkerDiedError(f"the decoder failed{tail}", hint="the journal is kept: results recover")
         if self._died is not None:
             raise self._died
+
+    async def _all_ended(self) -> None:
+        """Wait for every process: as long as the decoder reports that it goes on with what is left, else no longer."""
+        waiting = [process.wait() for process in [*self._processes, *([self._decoder] if self._decoder else [])]]
+        ended = asyncio.ensure_future(asyncio.gather(*waiting))
+        self._heard_ns = time.monotonic_ns()
+        while not (await asyncio.wait([ended], timeout=1.0))[0]:
+            if time.monotonic_ns() - self._heard_ns > END_SECONDS * 1e9:
+                ended.cancel()
+                problem = f"the measuring processes neither ended nor went on for {END_SECONDS:g} s"
+                self._died = self._died or WorkerDiedError(problem, hint="what the journal holds is kept")
+                return
 
     async def _kill(self) -> None:
         self._ending = True

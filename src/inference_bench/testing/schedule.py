@@ -12,6 +12,9 @@ from inference_bench.testing.frames import Stage
 
 FAR_NS = 1 << 62
 LOOKAHEAD_NS = 250_000_000
+# Who is turned away asks again after this pause at the earliest. Without it, a closed loop against a server that
+# refuses connections is a flood of thousands of requests a second, and no user.
+REFUSED_PAUSE_NS = 100_000_000
 
 
 class ClosedSchedule:
@@ -26,7 +29,7 @@ class ClosedSchedule:
         self._last_came = False
         self._targets = stage.targets
         self.taken = 0
-        self.starved_ns = 0
+        self._starved_ns = 0
         self._starved_since = 0
 
     def add(self, jobs: list[Job]) -> None:
@@ -45,14 +48,24 @@ class ClosedSchedule:
             if not self._last_came and not self._starved_since:
                 self._starved_since = now
             return None
-        ready, user = heapq.heappop(self._ready)
-        if self._starved_since:
-            self.starved_ns = max(self.starved_ns, now - max(ready, self._starved_since))
-            self._starved_since = 0
+        self._settle(now)
+        self._starved_since = 0
+        _, user = heapq.heappop(self._ready)
         job = self._jobs.popleft()
         job.user = user
         self.taken += 1
         return job
+
+    def _settle(self, now: int) -> None:
+        if self._starved_since:
+            self._starved_ns += max(0, min(now, self._stop) - self._starved_since)
+            self._starved_since = now
+
+    def starvation(self, now: int) -> int:
+        """Return for how long, since this was last asked, a user was ready and no request was at hand."""
+        self._settle(now)
+        starved, self._starved_ns = self._starved_ns, 0
+        return starved
 
     def next_ns(self, now: int) -> int:
         """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
@@ -62,9 +75,10 @@ class ClosedSchedule:
             return self._stop
         return min(self._ready[0][0], self._stop)
 
-    def ended(self, job: Job, now: int) -> None:
-        """A job's exchange is over: its user begins to think."""
-        heapq.heappush(self._ready, (now + self._think, job.user))
+    def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:
+        """A job's exchange was over then, well or (`refused`) without a proper answer: its user begins to think."""
+        pause = max(self._think, REFUSED_PAUSE_NS) if refused else self._think
+        heapq.heappush(self._ready, (at_ns + pause, job.user))
 
     def wanted_soon(self, now: int) -> dict[int, int]:
         """Connections wanted within the look-ahead, by target."""
@@ -83,7 +97,6 @@ class OpenSchedule:
         self._jobs: deque[Job] = deque()
         self._last_came = False
         self.taken = 0
-        self.starved_ns = 0
 
     def add(self, jobs: list[Job]) -> None:
         """Queue jobs, in the order in which they are to be sent."""
@@ -100,11 +113,15 @@ class OpenSchedule:
             return self._jobs.popleft()
         return None
 
+    def starvation(self, _now: int) -> int:
+        """An open loop's lateness is the send lag of its requests."""
+        return 0
+
     def next_ns(self, _now: int) -> int:
         """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
         return self._jobs[0].intended_ns if self._jobs else FAR_NS
 
-    def ended(self, job: Job, now: int) -> None:
+    def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:
         """An open loop does not wait for answers."""
 
     def wanted_soon(self, now: int) -> dict[int, int]:

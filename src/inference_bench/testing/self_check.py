@@ -20,13 +20,14 @@ def read_schedstat() -> tuple[int | None, int | None]:
         fields = _SCHEDSTAT.read_text().split()
     except OSError:
         return None, None
-    return int(fields[0]), int(fields[1])
+    # A thread that reads this has run: a kernel that says 0 does not count.
+    return (int(fields[0]), int(fields[1])) if int(fields[0]) else (None, None)
 
 
 class SelfCheck:
     """Keeps the lateness of the loop's ticks; `due_ns` is when the next one should happen."""
 
-    __slots__ = ("due_ns", "late_ns", "longest_ns", "next_sample_ns")
+    __slots__ = ("_starving_ns", "due_ns", "late_ns", "longest_ns", "next_sample_ns")
 
     def __init__(self) -> None:
         now = time.monotonic_ns()
@@ -34,6 +35,7 @@ class SelfCheck:
         self.next_sample_ns = now
         self.late_ns = 0
         self.longest_ns = 0
+        self._starving_ns = 0
 
     def tick(self, now: int) -> None:
         """Note a tick that was due at `due_ns` and happens now."""
@@ -44,10 +46,11 @@ class SelfCheck:
         self.due_ns = now + TICK_NS
 
     def starved(self, waited_ns: int) -> None:
-        """Note that a user was ready to send and no request was at hand for this long."""
-        if waited_ns > TOLERANCE_NS:
+        """Note for how long of the time since the last tick a user was ready and no request was at hand."""
+        self._starving_ns = self._starving_ns + waited_ns if waited_ns else 0
+        if self._starving_ns > TOLERANCE_NS:
             self.late_ns += waited_ns
-            self.longest_ns = max(self.longest_ns, waited_ns)
+            self.longest_ns = max(self.longest_ns, self._starving_ns)
 
     def sample(self, worker: int, wall_offset_ns: int, in_flight: int, open_sockets: int) -> tuple[object, ...]:
         """Return the values of WORKER_SAMPLE_COLUMNS, and begin a new second."""

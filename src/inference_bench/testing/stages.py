@@ -18,6 +18,9 @@ LEAD_NS = 200_000_000  # from the decision to the first send: time to open conne
 AHEAD_NS = 3_000_000_000
 BATCH = 32
 POLL_SECONDS = 0.1
+# Requests a closed loop has at hand beside two for each user, until its pace is known: a quick service answers many
+# between two looks of the feeder, and a user who waits for the feeder is measured as one who could not send.
+RESERVE = 128
 SILENCE_NS = 60_000_000_000
 _stage_numbers = itertools.count(1)
 
@@ -45,12 +48,12 @@ class _Feed:
     _rate: tuple[int, int, float] = field(default=(0, 0, 0.0))
 
     def wanted(self, taken: int, now: int) -> int:
-        """Jobs of a closed loop to send on: twice its users, or two seconds of its observed pace."""
+        """Jobs of a closed loop to send on: two for each user and a reserve, or two seconds of its observed pace."""
         last_ns, last_taken, pace = self._rate
         if now - last_ns > 500_000_000:
             pace = (taken - last_taken) / ((now - last_ns) / 1e9) if last_ns else 0.0
             self._rate = (now, taken, pace)
-        return max(2 * self.users + 8, int(2 * pace)) - (self.fed - taken)
+        return max(2 * self.users + RESERVE, int(2 * pace)) - (self.fed - taken)
 
 
 async def run_stage(

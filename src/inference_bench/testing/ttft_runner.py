@@ -30,9 +30,9 @@ async def run_ttft(context: RunContext, plan: TtftPlan, shape: TestShape) -> boo
         return True
     context.watcher.turn_began(plan.name, None, 0, None, plan.blocks * len(context.services))
     result = await _one_by_one(context, blocks())
-    window = Window(0, result.first_sent_ns, result.ended_ns)
-    for service in context.services:
-        context.record_window(plan.name, service.name, window)
+    if result.first_sent_ns:
+        for service in context.services:
+            context.record_window(plan.name, service.name, Window(0, result.first_sent_ns, result.ended_ns))
     context.watcher.turn_ended(plan.name)
     return result.interrupted
 

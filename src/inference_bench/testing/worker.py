@@ -61,11 +61,6 @@ class Outlet:
         os.set_blocking(self.fd, True)
         self.flush()
 
-    @property
-    def waiting(self) -> bool:
-        """Whether something could not be written yet."""
-        return bool(self._left)
-
 
 class Worker:
     """The loop: commands in, requests out, exchanges on."""
@@ -85,6 +80,8 @@ class Worker:
         self._stamps = False
         self._pause_ns = 0
         self._reads_before = 0
+        self._ended = 0
+        self._paced_ns = 0
         self._running = True
 
     def run(self) -> None:
@@ -105,16 +102,10 @@ class Worker:
 
     def _turn(self, transport: Transport) -> None:
         """One round of the loop: send what is due, wait for events, hand on what ended, look after itself."""
-        now = time.monotonic_ns()
-        schedule = self._schedule
+        self._send_due(transport)
         until = self._check.due_ns
-        if schedule is not None:
-            job = schedule.due(now)
-            while job is not None:
-                self._send(transport, job, now)
-                now = time.monotonic_ns()
-                job = schedule.due(now)
-            until = min(until, schedule.next_ns(now))
+        if self._schedule is not None:
+            until = min(until, self._schedule.next_ns(time.monotonic_ns()))
         if self._pause_ns and transport.in_flight >= COALESCE_FROM:
             # Many streams: let a few chunks gather, so that one wake-up reads them all. Their kernel stamps say when
             # each came; see `_pace` for how long this may be.
@@ -127,23 +118,35 @@ class Worker:
         now = time.monotonic_ns()
         if now >= self._check.due_ns:
             self._tick(transport, now)
+        # Asked anew: a command that came in meanwhile may have ended the stage.
+        schedule = self._schedule
         if schedule is not None and not transport.in_flight and schedule.exhausted(now):
+            self._hand_on(transport)
             self._end_stage(schedule)
 
-    def _send(self, transport: Transport, job: Job, now: int) -> None:
-        self._first_sent = self._first_sent or now
-        self._last_sent = now
-        transport.submit(job)
+    def _send_due(self, transport: Transport) -> None:
+        schedule = self._schedule
+        if schedule is None:
+            return
+        job = schedule.due(time.monotonic_ns())
+        while job is not None:
+            transport.submit(job)
+            job = schedule.due(time.monotonic_ns())
 
     def _hand_on(self, transport: Transport) -> None:
         finished, transport.finished = transport.finished, []
-        schedule = self._schedule
-        now = time.monotonic_ns()
-        if schedule is not None:
-            # Users first: their next request must not wait for the pipe.
+        self._ended += len(finished)
+        if self._schedule is not None:
             for raw in finished:
-                schedule.ended(raw.job, now)
+                refused = raw.failure is not None or raw.status >= 400
+                self._schedule.ended(raw.job, raw.end_ns, refused=refused)
+            # Users first: their next request must not wait until the answers are packed.
+            self._send_due(transport)
         for raw in finished:
+            # The exchange's own mark: a request that waited for its connection was sent later than it was submitted.
+            sent = raw.sent_ns or raw.connect_start_ns or raw.end_ns
+            self._first_sent = min(self._first_sent or sent, sent)
+            self._last_sent = max(self._last_sent, sent)
             self._exchanges.send(("exchange", self._number, pack_exchange(raw)))
 
     def _tick(self, transport: Transport, now: int) -> None:
@@ -152,37 +155,40 @@ class Worker:
         self._reports.flush()
         schedule = self._schedule
         if schedule is not None:
-            if schedule.starved_ns:
-                self._check.starved(schedule.starved_ns)
-                schedule.starved_ns = 0
+            self._check.starved(schedule.starvation(now))
             for target, wanted in schedule.wanted_soon(now).items():
                 room = MAX_OPENING - transport.opening
                 if room > 0:
                     transport.prepare(target, min(wanted, transport.at_hand(target) + room))
         if now >= self._check.next_sample_ns:
-            self._pace(transport)
-            offset = transport.anchor.resample()
-            row = self._check.sample(self._number, offset, transport.in_flight, transport.open_sockets)
-            self._exchanges.send(("sample", row))
+            self._sample(transport)
         if self._stage is not None and schedule is not None and now >= self._next_progress:
             self._next_progress = now + PROGRESS_NS
-            self._reports.send(
-                ("progress", Progress(self._number, self._stage.number, schedule.taken, transport.in_flight))
-            )
+            self._reports.send(("progress", Progress(self._number, self._stage.number, schedule.taken)))
+
+    def _sample(self, transport: Transport) -> None:
+        self._pace(transport)
+        offset = transport.anchor.resample()
+        row = self._check.sample(self._number, offset, transport.in_flight, transport.open_sockets)
+        self._exchanges.send(("sample", row))
 
     def _pace(self, transport: Transport) -> None:
         """Choose how long chunks may gather: a small part of the mean gap between the chunks of one stream.
 
-        A kernel stamp is exact while a chunk is read before the next one of its stream arrives. Without kernel stamps
-        the clock at the read is all there is, and nothing is ever left waiting.
+        A kernel stamp is exact while a chunk is read before the next one of its stream arrives. A user's next request
+        waits for the end of the last to be seen, so the pause is at most a thousandth of an answer's mean length: a
+        closed loop must not be slowed by its client. Without kernel stamps nothing is ever left waiting.
         """
-        reads = transport.reads - self._reads_before
-        self._reads_before = transport.reads
+        now = time.monotonic_ns()
+        reads, ended = transport.reads - self._reads_before, self._ended
+        since, self._paced_ns = self._paced_ns, now
+        self._reads_before, self._ended = transport.reads, 0
         if not self._stamps or not reads:
             self._pause_ns = 0
             return
-        mean_gap_ns = transport.in_flight * 1_000_000_000 // reads
-        self._pause_ns = min(LONGEST_PAUSE_NS, mean_gap_ns // 20)
+        # Requests that wait in a server's queue do not stream: only connections that brought something count.
+        flow_ns = transport.active_since(since) * (now - since)
+        self._pause_ns = min(LONGEST_PAUSE_NS, flow_ns // reads // 20, flow_ns // max(ended, 1) // 1000)
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -214,10 +220,11 @@ class Worker:
             self._begin_stage(message[1])
         elif kind == "abort":
             assert self._transport is not None
+            schedule, self._schedule = self._schedule, None  # nothing more is sent
             self._transport.abandon(message[1])
             self._hand_on(self._transport)
-            if self._schedule is not None:
-                self._end_stage(self._schedule)
+            if schedule is not None:
+                self._end_stage(schedule)
         elif kind == "setup":
             _, self._number, targets, timeouts, stamps = message
             self._stamps = stamps
@@ -240,8 +247,10 @@ class Worker:
     def _end_stage(self, schedule: Schedule) -> None:
         assert self._stage is not None
         assert self._transport is not None
-        progress = Progress(self._number, self._stage.number, schedule.taken, 0)
-        self._reports.send(("progress", progress))
+        # The window's last moments must be spoken for: the next regular sample may be a second away.
+        self._check.tick(max(time.monotonic_ns(), self._check.due_ns))
+        self._sample(self._transport)
+        self._reports.send(("progress", Progress(self._number, self._stage.number, schedule.taken)))
         self._reports.send(("done", self._stage.number, self._first_sent, self._last_sent))
         self._stage = None
         self._schedule = None
@@ -250,7 +259,9 @@ class Worker:
 def main() -> None:
     """Entry point of the process."""
     # Ctrl-C reaches the coordinator, which tells the workers; a terminal may still send it to everyone.
+    # So may a service manager with SIGTERM. The end of standard input ends this process in any case.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     gc.disable()
     worker = Worker(int(sys.argv[1]))
     gc.freeze()

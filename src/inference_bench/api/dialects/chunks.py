@@ -13,6 +13,7 @@ from inference_bench.api.dialects.template import TextTemplate
 from inference_bench.api.protocols import ServerTimes, StreamEvent, Usage, event_of
 from inference_bench.api.streaming import SseDecoder
 
+MOST_TOKENS = 1 << 31  # no answer is that long; what says so is odd data, and would not fit the records
 Counting = Literal["none", "continuous", "one_each"]
 Part = Literal["delta", "message"] | None
 
@@ -101,7 +102,7 @@ class ChunkReader:
 
 def count(value: object) -> int | None:
     """Return a token count as told, None for anything that is not one."""
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
 
 
 def milliseconds(value: object, per_unit: float = 1.0) -> float | None:

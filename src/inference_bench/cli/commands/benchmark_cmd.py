@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from inference_bench.cli.utils.async_utils import run_story
-from inference_bench.cli.utils.console_utils import clean, note, print_json, progress, warn
+from inference_bench.cli.utils.console_utils import (
+    clean,
+    display,
+    err,
+    note,
+    out,
+    print_json,
+    progress,
+    warn,
+)
 from inference_bench.cli.utils.help_text import examples
 from inference_bench.cli.utils.service_options import ServiceOptions, load_configuration, service_options
 from inference_bench.errors import (
@@ -129,6 +138,8 @@ def benchmark(services: ServiceOptions, **given: object) -> int:
     options = _Options(**{field.name: given[field.name] for field in fields(_Options)})  # type: ignore[arg-type]
     if options.ttft_only and options.load_only:
         raise UsageError("--ttft-only and --load-only exclude each other")
+    if options.nonce == "":
+        raise UsageError("--nonce must not be empty", hint="leave it out for a new one")
     workers = _worker_count(options.workers)
     loaded = load_configuration(services, quick=options.quick, overrides=options.overrides())
     outcome = run_story(
@@ -141,7 +152,11 @@ async def _story(
     services: ServiceOptions, loaded: "LoadedSettings", options: _Options, workers: int | None, stop: asyncio.Event
 ) -> "RunOutcome | None":
     """Find, plan, confirm, measure; None for a dry run."""
-    from inference_bench.cli.utils.run_display import RunDisplay, say_plan  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.cli.utils.run_display import (  # noqa: PLC0415 - keeps --help fast
+        RunDisplay,
+        plan_json,
+        print_plan,
+    )
     from inference_bench.orchestrator import (  # noqa: PLC0415
         RunInput,
         Selection,
@@ -162,9 +177,15 @@ async def _story(
     async with opening as opened:
         _say_services(opened)
         plan = make_run_plan(opened, settings, selection, workers=workers)
-        say_plan(plan, simulated=opened.simulated)
         if options.dry_run:
+            # The plan is what a dry run is for: here it goes where results go.
+            if options.as_json:
+                print_json(plan_json(plan, simulated=opened.simulated))
+            else:
+                print_plan(out(), plan, simulated=opened.simulated)
             return None
+        if not display.quiet:
+            print_plan(err(), plan, simulated=opened.simulated)
         _confirm(plan, options)
         if stop.is_set():
             raise InterruptedRunError("interrupted before anything was measured")
@@ -177,8 +198,8 @@ async def _story(
         )
         turns = sum(len(test.turns) if isinstance(test, LoadPlan) else 1 for test in plan.tests)
         with progress("starting", total=turns) as line:
-            display = RunDisplay(line, turns)
-            return await run_benchmark(given, watcher=display, on_counts=display.counts, stop=stop)
+            watcher = RunDisplay(line, turns)
+            return await run_benchmark(given, watcher=watcher, on_counts=watcher.counts, stop=stop)
 
 
 def _say_services(opened: "OpenServices") -> None:
@@ -237,14 +258,28 @@ def _verdict(outcome: "RunOutcome", *, strict: bool) -> BenchError | None:
         return outcome.failure
     silent = silent_services(outcome.summary)
     if silent:
-        names = ", ".join(silent)
-        return NoServiceError(f"{names} answered not a single request", hint="see the errors in the table above")
+        return _silence(outcome, silent)
     invalid = [test.name for test in outcome.summary.tests if test.validity.verdict == "invalid"]
     if strict and invalid:
         return InvalidRunError(
             f"the run is invalid: {', '.join(invalid)}", hint="the reasons stand above the test's figures"
         )
     return None
+
+
+def _silence(outcome: "RunOutcome", silent: list[str]) -> NoServiceError:
+    """Say which services did not answer at all, and why: the error that each gave most often."""
+    from inference_bench.results.tables import commonest_error  # noqa: PLC0415 - keeps --help fast
+
+    reasons = {name: commonest_error(outcome.folder, name) or "" for name in silent}
+    said = [
+        f"{name} answered not a single request" + (f" ({clean(why)})" if why else "") for name, why in reasons.items()
+    ]
+    locked = next((name for name, why in reasons.items() if "HTTP 401" in why or "HTTP 403" in why), None)
+    hint = "try a single request with: test; every request's error: results export"
+    if locked is not None:
+        hint = f"check its key: --api-key-env {locked}=VARIABLE names the variable that holds it"
+    return NoServiceError("; ".join(said), hint=hint)
 
 
 def silent_services(summary: "Summary") -> list[str]:

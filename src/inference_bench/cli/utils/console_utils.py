@@ -142,9 +142,12 @@ def progress(description: str, *, total: float | None = None) -> Iterator[Progre
         yield _PlainProgress(description, total)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
+    # The words come last and take what is left: in a narrow terminal they are cut, and the bar and the time stay.
+    words = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+    columns = (BarColumn(bar_width=12), TimeElapsedColumn(), words)
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4, expand=True) as bar:
         yield _BarProgress(bar, bar.add_task(description, total=total))
 
 

@@ -1,12 +1,14 @@
-"""How a run looks while it goes on, and what is said of it before it begins. Everything here goes to stderr."""
+"""How a run looks while it goes on, and what is said of it before it begins."""
 
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from inference_bench.cli.utils.console_utils import ProgressLine, clean, err, note, table
+from inference_bench.cli.utils.console_utils import ProgressLine, clean, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from inference_bench.orchestration.run_plan import RunPlan
     from inference_bench.testing.frames import Tally
 
@@ -75,8 +77,8 @@ class RunDisplay:
         self._line.update(self._ended + min(part, 1.0), total=self._turns, description=doing, detail=detail)
 
 
-def say_plan(plan: "RunPlan", *, simulated: bool) -> None:
-    """Say on stderr what will be done, how long it takes and how much it asks for."""
+def print_plan(console: "Console", plan: "RunPlan", *, simulated: bool) -> None:
+    """Say what will be done, how long it takes and how much it asks for."""
     made = table("Test", "What", "Requests", "Output tokens", "Time", right=("Requests", "Output tokens", "Time"))
     for test, estimate in zip(plan.tests, plan.estimates, strict=True):
         about = "~" if estimate.guessed else ""
@@ -87,7 +89,6 @@ def say_plan(plan: "RunPlan", *, simulated: bool) -> None:
             f"<= {about}{estimate.output_tokens:,}",
             f"~{duration(estimate.seconds)}",
         )
-    console = err()
     services = ", ".join(f"{service.name} ({service.client.engine})" for service in plan.services)
     console.print(f"Services: {clean(services, limit=500)}", markup=False, soft_wrap=True)
     if simulated:
@@ -95,10 +96,36 @@ def say_plan(plan: "RunPlan", *, simulated: bool) -> None:
             "SIMULATED: these are simulated engines; the figures say nothing about real ones.", style="magenta"
         )
     console.print(made)
+    notes = [f"Note: {clean(text, limit=500)}" for text in plan.notes]
     if any(estimate.guessed for estimate in plan.estimates):
-        note("~ assumes a second per answer; a closed loop sends as many as the services answer.")
-    for text in plan.notes:
-        note(f"Note: {clean(text, limit=500)}")
+        notes.insert(0, "~ assumes a second per answer; a closed loop sends as many as the services answer.")
+    for text in notes:
+        console.print(text, markup=False, soft_wrap=True)
+
+
+def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
+    """Return the plan as plain data. `guessed`: a closed loop's requests and time assume a second per answer."""
+    return {
+        "dry_run": True,
+        "simulated": simulated,
+        "services": [
+            {"name": one.name, "engine": one.client.engine, "url": one.endpoint.url, "model": one.endpoint.model}
+            for one in plan.services
+        ],
+        "tests": [
+            {
+                "name": test.name,
+                "what": describe(test),
+                "requests": estimate.requests,
+                "output_tokens_at_most": estimate.output_tokens,
+                "seconds": estimate.seconds,
+                "guessed": estimate.guessed,
+            }
+            for test, estimate in zip(plan.tests, plan.estimates, strict=True)
+        ],
+        "workers": plan.workers,
+        "notes": list(plan.notes),
+    }
 
 
 def describe(test: object) -> str:

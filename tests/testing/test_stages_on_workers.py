@@ -1,0 +1,98 @@
+"""Stages on real worker processes against a scripted server: stopped in the drain, odd answers, journal whole."""
+
+import asyncio
+import pickle
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from inference_bench.api.exchange import Timeouts
+from inference_bench.api.protocols import Endpoint
+from inference_bench.api.targets import Target, resolve
+from inference_bench.results.journal import read_journal
+from inference_bench.testing.frames import RequestMeta, Stage
+from inference_bench.testing.pool import JobTuple, WorkerPool
+from inference_bench.testing.stages import StageResult, run_stage
+
+PAYLOAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+ANSWER = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+    b'data: {"choices":[],"usage":{"prompt_tokens":3000000000,"completion_tokens":18446744073709551615}}\n\n'
+    b"data: [DONE]\n\n"
+)
+
+
+def meta(index: int) -> bytes:
+    fields = RequestMeta("svc", "openai", "openai", "load", "load", 0, None, index, False, f"id-{index}", 8)
+    return pickle.dumps(tuple(fields), 5)
+
+
+def jobs(count: int) -> Iterator[JobTuple]:
+    for index in range(count):
+        yield index, 0, 0, PAYLOAD, meta(index)
+
+
+async def one_stage(target: Target, journal: Path, *, users: int, count: int, stop_after: float | None) -> StageResult:
+    """Run one closed stage of so many jobs; `stop_after` seconds it is interrupted."""
+    stop = asyncio.Event()
+    pool = WorkerPool([target], Timeouts(2, 20, 30), count=1, journal=journal, stamps=True, keep_text=False)
+    async with pool:
+        start = time.monotonic_ns() + 50_000_000
+
+        def stage_of(_worker: int, number: int) -> Stage:
+            return Stage(number, tuple((user, start) for user in range(users)), 0, 0, ((0, users),))
+
+        if stop_after is not None:
+            asyncio.get_running_loop().call_later(stop_after, stop.set)
+        return await run_stage(pool, stage_of, lambda _worker, _start: jobs(count), start_ns=start, stop=stop)
+
+
+class Server:
+    """Accepts connections; answers each request with `answer`, or never with None."""
+
+    def __init__(self, answer: bytes | None) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.target = resolve(Endpoint("svc", "openai", f"http://127.0.0.1:{self._listener.getsockname()[1]}"))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with sock:
+            while sock.recv(65536):
+                if self._answer is not None:
+                    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(self._answer)
+                    sock.sendall(head + self._answer)
+
+    def close(self) -> None:
+        """Stop accepting."""
+        self._listener.close()
+
+
+def test_an_interruption_while_the_last_answers_are_awaited_ends_the_stage_and_keeps_them(tmp_path: Path) -> None:
+    server = Server(None)
+    result = asyncio.run(one_stage(server.target, tmp_path / "journal", users=3, count=3, stop_after=0.6))
+    server.close()
+    assert result.interrupted
+    rows = [row for batch in read_journal(tmp_path / "journal") for row in batch.to_pylist()]
+    assert [row["error_class"] for row in rows] == ["interrupted"] * 3
+
+
+def test_absurd_counts_from_a_server_are_missing_and_end_nothing(tmp_path: Path) -> None:
+    server = Server(ANSWER)
+    result = asyncio.run(one_stage(server.target, tmp_path / "journal", users=2, count=20, stop_after=None))
+    server.close()
+    assert not result.interrupted
+    rows = [row for batch in read_journal(tmp_path / "journal") for row in batch.to_pylist()]
+    assert sorted(row["index"] for row in rows) == list(range(20))
+    assert all(row["ok"] for row in rows)
+    assert {row["output_tokens"] for row in rows} == {None}
