@@ -1,6 +1,7 @@
 """kill -9 of the command at ten moments of a run: the journal is there, `results` tells the truth, nothing lives on."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -39,11 +40,13 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Killed]:
     # Some within a moment of the first flush, the others spread over the run.
     delays = [LONGEST * (moment + rng.random()) / MOMENTS for moment in range(MOMENTS)]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        return list(pool.map(lambda one: kill_after(place / str(one[0]), one[1]), enumerate(delays)))
+        return list(pool.map(lambda n: kill_after(place / str(n), delays[n], everyone=n % 2 == 1), range(MOMENTS)))
 
 
-def kill_after(cwd: Path, delay: float) -> Killed:
-    """Run against an engine of its own, and kill the command so many seconds after its first answer was kept."""
+def kill_after(cwd: Path, delay: float, *, everyone: bool) -> Killed:
+    """Run against an engine of its own, and kill the command (or its children too) so many seconds after its first
+    answer was kept.
+    """
     cwd.mkdir()
     load = [users("short", 2, duration_seconds=1, rounds=2), users("long", 4, duration_seconds=30)]
     write_config(cwd / "c.yaml", name="killed", load_tests=load)
@@ -53,8 +56,14 @@ def kill_after(cwd: Path, delay: float) -> Killed:
             folder = running.folder()
             running.until(lambda: answers(folder, "vllm") > 0, "an answer in the journal")
             time.sleep(delay)
-            running.signal(signal.SIGKILL)
+            victims = [running.pid]
+            if everyone:
+                # As when the memory is used up: nobody is left to write out what is still in memory.
+                victims += [running.child(f"inference_bench.testing.{who}").pid for who in ("decoder", "worker")]
+            running.look()
             at_ns = time.monotonic_ns()
+            for pid in victims:
+                os.kill(pid, signal.SIGKILL)
             running.finish()
             left = running.left_behind()
         simulator.stop()  # writes the rest of its truth log

@@ -2,7 +2,7 @@
 
 from inference_bench.api.exchange import Job
 from inference_bench.testing.frames import FrameReader, Stage, encode
-from inference_bench.testing.schedule import FAR_NS, ClosedSchedule, OpenSchedule, schedule_for
+from inference_bench.testing.schedule import FAR_NS, REFUSED_PAUSE_NS, ClosedSchedule, OpenSchedule, schedule_for
 
 
 def stage(users: dict[int, int], *, think: int = 0, stop: int = 0) -> Stage:
@@ -94,3 +94,13 @@ def test_frames_survive_any_split() -> None:
         reader = FrameReader()
         got = [message for at in range(0, len(data), size) for message in reader.feed(data[at : at + size])]
         assert [message[1] for message in got] == list(range(50))
+
+
+def test_who_is_turned_away_does_not_ask_again_at_once() -> None:
+    schedule = ClosedSchedule(stage({0: 100}))
+    schedule.add(jobs(2))
+    first = schedule.due(100)
+    assert first is not None
+    schedule.ended(first, 200, refused=True)
+    assert schedule.due(200 + REFUSED_PAUSE_NS - 1) is None
+    assert schedule.due(200 + REFUSED_PAUSE_NS) is not None
