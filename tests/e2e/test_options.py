@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 import jsonschema
 import pytest
-from front_door import Done, benchmark, only_folder, read_json, requests_of, run_folders, truth_of, users, write_config
+from front_door import (
+    Done,
+    benchmark,
+    only_folder,
+    read_json,
+    requests_of,
+    run,
+    run_folders,
+    truth_of,
+    users,
+    write_config,
+)
 
 from inference_bench.results.summary import published_json_schema
 from inference_bench.simulator.launcher import SimulatorProcess
@@ -131,3 +142,23 @@ def test_users_are_divided_over_the_workers_and_requests_are_as_many_as_asked_fo
     assert {row["user"] % 2 - row["worker"] for row in rows} == {0}
     service = read_json(only_folder(tmp_path) / "summary.json")["tests"][0]["services"]["vllm"]
     assert service["requests"]["ok"] == 9
+
+
+def test_answers_that_all_came_in_the_ramp_are_answers(engine: Engine, tmp_path: Path) -> None:
+    """No figure without a steady window, but a service that answered is not called silent (exit 3)."""
+    load = users("load", 1, requests=1, ramp_up_seconds=20)
+    write_config(tmp_path / "c.yaml", ttft_test={"enabled": False}, load_tests=[load])
+    done = benchmark("-c", "c.yaml", "--url", f"vllm={engine.url}", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "was all of it ramp" in done.out
+
+
+def test_an_export_never_writes_into_the_evidence(engine: Engine, tmp_path: Path) -> None:
+    assert ask(engine, tmp_path, "--ttft-only").code == 0
+    folder = only_folder(tmp_path)
+    before = (folder / "summary.csv").read_bytes()
+    export = ("results", "export", folder.name, "--format", "csv", "-o", str(folder / "summary.csv"))
+    done = run(*export, cwd=tmp_path)
+    assert done.code == 2
+    assert "evidence" in done.err
+    assert (folder / "summary.csv").read_bytes() == before

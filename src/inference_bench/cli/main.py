@@ -60,6 +60,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     code = run(sys.argv[1:] if args is None else args)
     # A reader that went away is found out here at the latest, and not by the interpreter's own complaint at exit.
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # closed by the caller before we began
+            continue
         try:
             stream.flush()
         except BrokenPipeError:

@@ -35,12 +35,13 @@ Arrivals = Literal["closed", "constant", "poisson"]
 WorkloadKind = Literal["built-in", "file"]
 CacheUse = Literal["unique", "shared"]
 
-Count = Annotated[int, Field(gt=0)]
-CountOrZero = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+CountOrZero = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # engines take a signed 64-bit number
 Milliseconds = Annotated[float, Field(gt=0)]
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+LONGEST_SECONDS = 30 * 86_400.0  # a month: more is a slip of the hand
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Effect = Annotated[float, Field(gt=0, lt=10)]

@@ -53,8 +53,13 @@ def export_file(run: Run, form: str, path: Path) -> None:
     """Write the run to `path` in any form, whole or not at all.
 
     Raises:
-        RunFolderError: as `export_text`, or the file cannot be written.
+        RunFolderError: as `export_text`, or the file cannot be written, or it would lie in the run's own folder.
     """
+    if path.resolve().parent == run.folder.path.resolve():
+        raise RunFolderError(
+            f"{path} lies inside the run's own folder, which is evidence and stays as it is",
+            hint="Choose another file or folder with -o.",
+        )
     try:
         with replacing(path) as temporary:
             if form == "parquet":

@@ -23,7 +23,9 @@ from inference_bench.testing.validity import Facts, judge
 
 Bounds = Sequence[tuple[int, int]]
 EDGE_NS = 10_000_000  # the send lag from which a run is invalid by that sign alone
-_NOT_MEASURED = Validity(verdict="invalid", reasons=("no steady window was completed",))
+_NOT_MEASURED = Validity(
+    verdict="invalid", reasons=("no request was sent in a steady window: was all of it ramp, or cut short?",)
+)
 
 
 def write_summaries(folder: RunFolder) -> None:

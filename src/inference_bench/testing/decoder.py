@@ -23,7 +23,7 @@ from inference_bench.testing.frames import FrameReader, RequestMeta, Tally, enco
 
 FLUSH_SECONDS = 0.5
 REPORT_SECONDS = 0.2
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.2
 READ_BYTES = 1 << 20
 _COLUMN_NAMES = tuple(column.name for column in REQUEST_COLUMNS)
 _MS = 1e6

@@ -25,7 +25,7 @@ PIPE_BYTES = 1 << 20
 MAX_OPENING = 64  # connections set up at the same time: more would overflow a server's listen queue
 PROGRESS_NS = 100_000_000
 COALESCE_FROM = 32  # streams in flight; below, every chunk is read as it comes
-LONGEST_PAUSE_NS = 2_000_000
+LONGEST_PAUSE_NS = 4_000_000
 
 
 class Outlet:
@@ -188,7 +188,7 @@ class Worker:
             return
         # Requests that wait in a server's queue do not stream: only connections that brought something count.
         flow_ns = transport.active_since(since) * (now - since)
-        self._pause_ns = min(LONGEST_PAUSE_NS, flow_ns // reads // 20, flow_ns // max(ended, 1) // 1000)
+        self._pause_ns = min(LONGEST_PAUSE_NS, flow_ns // reads // 16, flow_ns // max(ended, 1) // 1000)
 
     # -- commands ------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from inference_bench.orchestration.benchmark_orchestrator import RunOutcome
     from inference_bench.orchestration.run_plan import RunPlan
     from inference_bench.orchestration.service_orchestrator import OpenServices
-    from inference_bench.results.summary import Summary
 
 MAX_REQUESTS = 10_000
 
@@ -140,6 +139,7 @@ def benchmark(services: ServiceOptions, **given: object) -> int:
         raise UsageError("--ttft-only and --load-only exclude each other")
     if options.nonce == "":
         raise UsageError("--nonce must not be empty", hint="leave it out for a new one")
+    _say_unused(options)
     workers = _worker_count(options.workers)
     loaded = load_configuration(services, quick=options.quick, overrides=options.overrides())
     outcome = run_story(
@@ -226,6 +226,20 @@ def _confirm(plan: "RunPlan", options: _Options) -> None:
         raise UsageError("nothing was sent")
 
 
+def _say_unused(options: _Options) -> None:
+    """Say which options concern load tests only, when none will run."""
+    given = {
+        "--users": options.users,
+        "--rate": options.rate,
+        "--arrivals": options.arrivals,
+        "--duration": options.duration,
+        "--requests": options.requests,
+    }
+    unused = [name for name, value in given.items() if value is not None]
+    if options.ttft_only and unused:
+        raise UsageError(f"{', '.join(unused)} concerns load tests, and --ttft-only leaves them out")
+
+
 def _worker_count(text: str) -> int | None:
     if text == "auto":
         return None
@@ -256,7 +270,7 @@ def _verdict(outcome: "RunOutcome", *, strict: bool) -> BenchError | None:
         return InterruptedRunError("interrupted; what was measured until then is saved")
     if outcome.failure is not None:
         return outcome.failure
-    silent = silent_services(outcome.summary)
+    silent = silent_services(outcome)
     if silent:
         return _silence(outcome, silent)
     invalid = [test.name for test in outcome.summary.tests if test.validity.verdict == "invalid"]
@@ -282,10 +296,11 @@ def _silence(outcome: "RunOutcome", silent: list[str]) -> NoServiceError:
     return NoServiceError("; ".join(said), hint=hint)
 
 
-def silent_services(summary: "Summary") -> list[str]:
-    """Return the services that answered not a single request in any test."""
-    names = {name: 0 for test in summary.tests for name in test.services}
-    for test in summary.tests:
-        for name, service in test.services.items():
-            names[name] += service.requests.ok
-    return [name for name, good in names.items() if not good]
+def silent_services(outcome: "RunOutcome") -> list[str]:
+    """Return the services that answered not a single measured request, inside a steady window or outside."""
+    from inference_bench.results.tables import outcome_counts  # noqa: PLC0415 - keeps --help fast
+
+    good = {name: 0 for test in outcome.summary.tests for name in test.services}
+    for (_, service), counts in outcome_counts(outcome.folder).items():
+        good[service] = good.get(service, 0) + counts[True]
+    return [name for name, count in good.items() if not count]
