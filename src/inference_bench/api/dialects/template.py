@@ -30,10 +30,11 @@ _MAX_PLACES: Final = 4  # a short text may also stand elsewhere in its chunk (as
 _PROBE: Final = "another text"
 _NOTHING_ELSE: Final = StreamEvent()[3:]
 _LF: Final = 10
-_NUMBER: Final = rb"(0|[1-9][0-9]{0,14})"
+# Nine digits at most: what is larger may be past the bound of a count, which the reader decides.
+_NUMBER: Final = rb"(0|[1-9][0-9]{0,8})"
 _COUNTS: Final = re.compile(_NUMBER + rb',"completion_tokens":' + _NUMBER + rb"\}\}")
 _USAGE: Final = re.compile(
-    rb',"usage":\{"prompt_tokens":(?:0|[1-9][0-9]{0,14}),"total_tokens":' + _COUNTS.pattern + rb"\Z"
+    rb',"usage":\{"prompt_tokens":(?:0|[1-9][0-9]{0,8}),"total_tokens":' + _COUNTS.pattern + rb"\Z"
 )
 
 
