@@ -6,6 +6,7 @@ Each name is a story told in `inference_bench.orchestration`; nothing is done he
 """
 
 from inference_bench.orchestration.benchmark_orchestrator import RunInput, RunOutcome, run_benchmark
+from inference_bench.orchestration.closing import Recovered, recover_run
 from inference_bench.orchestration.run_plan import RunPlan, Selection, check_selection, make_run_plan
 from inference_bench.orchestration.service_orchestrator import (
     OpenServices,
@@ -16,6 +17,7 @@ from inference_bench.orchestration.service_orchestrator import (
 
 __all__ = [
     "OpenServices",
+    "Recovered",
     "RunInput",
     "RunOutcome",
     "RunPlan",
@@ -25,5 +27,6 @@ __all__ = [
     "found_services",
     "make_run_plan",
     "open_services",
+    "recover_run",
     "run_benchmark",
 ]

@@ -47,11 +47,13 @@ def test_vllm_tells_version_model_and_context() -> None:
         product="vLLM",
         version="0.32.0",
         models=(
-            ModelFacts("tiny-llama", context_length=1024),
-            ModelFacts("lora", context_length=1024, parent="tiny-llama"),
+            ModelFacts("tiny-llama", context_length=1024, root="models/tiny-llama"),
+            ModelFacts("lora", context_length=1024, parent="tiny-llama", root="adapters/lora"),
         ),
         evidence=("GET /version", "GET /v1/models"),
     )
+    assert identity.sources["version"] == "GET /version"
+    assert identity.sources["context_length"] == "GET /v1/models"
 
 
 def test_tgi_tells_its_limits() -> None:
@@ -59,7 +61,21 @@ def test_tgi_tells_its_limits() -> None:
     assert (identity.engine, identity.product, identity.version) == ("tgi", "TGI", "3.3.7")
     assert identity.max_concurrent_requests == 128
     assert identity.models == (ModelFacts("HuggingFaceH4/zephyr-7b-beta", context_length=2048),)
-    assert identity.slots is None
+    assert identity.max_input_tokens == 1024
+    assert (identity.slots, identity.max_batch_size, identity.max_batch_tokens) == (None, None, None)
+
+
+def test_an_older_tgi_tells_its_batch_limits_and_what_it_runs() -> None:
+    info = {
+        "model_id": "m", "model_sha": "8a3f", "model_dtype": "torch.float16", "quantize": "awq", "version": "2.0.4",
+        "router": "text-generation-router", "max_total_tokens": 4096, "max_input_length": 3072,
+        "max_batch_total_tokens": 74512, "max_batch_size": 32, "max_concurrent_requests": 64,
+    }  # fmt: skip
+    identity = identity_of({"/info": Page(info)})
+    assert (identity.max_batch_size, identity.max_batch_tokens, identity.max_input_tokens) == (32, 74512, 3072)
+    (facts,) = identity.models
+    assert (facts.revision, facts.dtype, facts.quantisation) == ("8a3f", "torch.float16", "awq")
+    assert identity.sources["max_batch_tokens"] == "GET /info"
 
 
 def test_an_old_tgi_that_does_not_name_its_router_is_still_tgi() -> None:
@@ -75,6 +91,13 @@ def test_ollama_tells_what_is_pulled_and_the_context_in_force() -> None:
     first, second = identity.models
     assert first == ModelFacts("llama3:latest", quantisation="Q4_K_M", parameter_size="8.0B", loaded=False)
     assert (second.loaded, second.context_length) == (True, 4096)
+    assert identity.sources["context_length"] == "GET /api/ps"
+
+
+def test_what_a_model_could_carry_is_not_the_context_in_force() -> None:
+    details = {"quantization_level": "unknown", "parameter_size": "N/A", "context_length": 131072}
+    pages = ollama_pages("m") | {"/api/tags": Page({"models": [{"name": "m", "details": details}]})}
+    assert identity_of(pages).models == (ModelFacts("m", max_context_length=131072, loaded=False),)
 
 
 def test_other_software_with_an_api_version_is_not_ollama() -> None:
@@ -87,7 +110,15 @@ def test_llama_cpp_speaks_openai_and_tells_slots_and_file_type() -> None:
     assert (identity.engine, identity.product, identity.version) == ("openai", "llama.cpp", "b1-unknown")
     assert identity.slots == 4
     facts = identity.facts_of("tiny-llama")
-    assert facts == ModelFacts("tiny-llama", context_length=1024, quantisation="all F32", parameter_size="819.8K")
+    assert facts == ModelFacts(
+        "tiny-llama",
+        context_length=1024,
+        max_context_length=2048,
+        quantisation="all F32",
+        parameter_size="819.8K",
+    )
+    assert identity.sources["slots"] == identity.sources["quantisation"] == "GET /props"
+    assert identity.sources["parameter_size"] == "GET /v1/models"
 
 
 @pytest.mark.parametrize("path", ["/server_info", "/get_server_info"])
@@ -98,8 +129,22 @@ def test_sglang_tells_through_either_spelling_and_its_key_stays_its_own(path: st
     assert (identity.engine, identity.product, identity.version) == ("openai", "SGLang", "0.5.23")
     assert identity.slots == 48
     # dtype "auto" is what was asked of the engine, not what it runs
-    assert identity.models == (ModelFacts("qwen2.5", context_length=32768, quantisation="fp8"),)
+    root = "qwen/qwen2.5-0.5b-instruct"
+    assert identity.models == (ModelFacts("qwen2.5", context_length=32768, quantisation="fp8", root=root),)
+    assert identity.sources["slots"] == f"GET {path}"
+    assert identity.prefix_caching is None
     assert "hush" not in repr(identity)
+
+
+@pytest.mark.parametrize(("disabled", "caching"), [(True, False), (False, True), ("yes", None), (None, None)])
+def test_sglang_tells_whether_it_caches_prefixes(disabled: object, caching: bool | None) -> None:
+    pages = sglang_pages()
+    server = {"disable_radix_cache": disabled, "max_total_num_tokens": 123456, "kv_cache_dtype": "auto"}
+    pages["/get_server_info"] = Page({**server, "revision": "main"})
+    identity = identity_of(pages)
+    assert identity.prefix_caching is caching
+    assert (identity.kv_cache_tokens, identity.kv_cache_dtype) == (123456, "auto")
+    assert identity.models[0].revision == "main"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,11 @@ def test_a_url_with_and_without_engine_and_name(text: str, wanted: NamedUrl) -> 
         ("ftp://a", "must start with http:// or https://"),
         ("http://user:SECRET@a", "must not carry a user name or password"),
         ("vllm=http://a?key=SECRET", "must be a base URL"),
-        ("http://a:99999", "cannot be read"),
+        ("http://a:99999", "has a port that is no number from 1 to 65535"),
+        ("http://a:0", "has a port that is no number from 1 to 65535"),
+        ("http://a:http", "has a port that is no number from 1 to 65535"),
+        ("http://[::1:8000", r"an IPv6 address stands in brackets, such as http://\[::1\]:8000"),
+        ("http://::1:8000", "an IPv6 address stands in brackets"),
         ("http://a b", "is not a URL"),
         ("", "is not a URL"),
     ],
@@ -142,14 +146,14 @@ def test_loading_says_which_configuration_and_what_nothing_uses(
 ) -> None:
     reset_display()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "x.yaml").write_text("scoring: {weights: {latency: 1, throughput: 0, reliability: 0}}")
+    monkeypatch.setenv("VLLM_BENCHMARK_IMAGE", "registry/a:1")
+    (tmp_path / "x.yaml").write_text("services: {namespace: inference}")
     loaded = load_configuration(parsed("-c", "x.yaml"), overrides={"benchmark.seed": 4})
     assert loaded.settings.benchmark.seed == 4
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines() == [
         "Configuration: x.yaml",
-        "Note: scoring.weights.latency is set but not used: scores are not available yet",
-        "Note: scoring.weights.throughput is set but not used: scores are not available yet",
-        "Note: scoring.weights.reliability is set but not used: scores are not available yet",
+        "Note: VLLM_BENCHMARK_IMAGE sets nothing: a setting is written VLLM_BENCHMARK__SECTION__KEY",
+        "Note: services.namespace is set but not used: searching Kubernetes is not available yet",
     ]

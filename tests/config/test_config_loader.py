@@ -3,6 +3,7 @@
 import string
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -122,7 +123,6 @@ def test_the_environment_reaches_into_lists_and_takes_whole_values(tmp_path: Pat
         "VLLM_BENCHMARK__OUTPUT__SAVE_RESPONSES": "true",
         "VLLM_BENCHMARK__BENCHMARK__NAME": "a: b # c",
         "VLLM_BENCHMARK__BENCHMARK__DESCRIPTION": '"123"',
-        "VLLM_BENCHMARK_OTHER": "ignored",
     }
     settings = load(tmp_path, environ=environ).settings
     assert [test.concurrent_users for test in settings.load_tests] == [5, 7, None]
@@ -130,6 +130,24 @@ def test_the_environment_reaches_into_lists_and_takes_whole_values(tmp_path: Pat
     assert [(endpoint.url, endpoint.engine) for endpoint in settings.services.endpoints] == [("http://a:1", "tgi")]
     assert settings.output.save_responses
     assert (settings.benchmark.name, settings.benchmark.description) == ("a: b # c", "123")
+
+
+def test_a_variable_that_lacks_an_underscore_is_never_ignored(tmp_path: Path) -> None:
+    right = {
+        "VLLM_BENCHMARK_SERVICES_NAMESPACE": "VLLM_BENCHMARK__SERVICES__NAMESPACE",
+        "VLLM_BENCHMARK__SERVICES_NAMESPACE": "VLLM_BENCHMARK__SERVICES__NAMESPACE",
+        "VLLM_BENCHMARK_TTFT_TEST_MAX_TOKENS": "VLLM_BENCHMARK__TTFT_TEST__MAX_TOKENS",
+        "VLLM_BENCHMARK_LOAD_TESTS_1_RATE": "VLLM_BENCHMARK__LOAD_TESTS__1__RATE",
+    }
+    for variable, meant in right.items():
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, environ={variable: "x"})
+        assert caught.value.message == (
+            f"{variable}: a section and its key are joined by two underscores; did you mean {meant}?"
+        )
+    loaded = load(tmp_path, environ={"VLLM_BENCHMARK_IMAGE": "registry/a:1", "VLLM_BENCHMARKS": "1"})
+    assert loaded.settings == Settings()
+    assert loaded.remarks == ("VLLM_BENCHMARK_IMAGE sets nothing: a setting is written VLLM_BENCHMARK__SECTION__KEY",)
 
 
 @given(value=st.one_of(st.integers(0, 10**12), st.text(string.ascii_letters, min_size=1)))
@@ -198,14 +216,34 @@ def test_models_and_keys_by_service(tmp_path: Path) -> None:
 def test_simulation_and_endpoints_put_each_other_out(tmp_path: Path) -> None:
     text = "services: {endpoints: [{url: http://a}]}"
     assert load(tmp_path, text, overrides={"services.simulate": True}).settings.services.endpoints == ()
+    modelled = load(tmp_path, text, overrides={"services.simulate": True, "services.endpoints.*.model": "m"})
+    assert (modelled.settings.services.endpoints, modelled.by_service) == ((), {"*": {"model": "m"}})
     named = load(tmp_path, "services: {simulate: true}", overrides={"services.endpoints": [{"url": "http://a"}]})
     assert not named.settings.services.simulate
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"overrides": {"services.simulate": True}},
+        {"overrides": {"services.endpoints": [{"url": "http://other"}]}},
+        {"environ": {"VLLM_BENCHMARK__SERVICES__SIMULATE": "true"}},
+    ],
+)
+def test_endpoints_that_are_put_out_are_still_held_to_their_rules(how: dict[str, Any], tmp_path: Path) -> None:
+    text = "services:\n  endpoints:\n    - url: http://a\n      engin: vllm\n    - url: ftp://b\n"
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text, **how)
+    lines = caught.value.message.splitlines()
+    assert lines[0] == "2 problems in the configuration"
+    assert "x.yaml:4: services.endpoints[0].engin: unknown key; did you mean engine?" in lines[1]
+    assert "x.yaml:5: services.endpoints[1].url: must start with http:// or https://" in lines[2]
+
+
 def test_keys_that_nothing_reads_yet_are_told_only_when_they_were_changed(tmp_path: Path) -> None:
-    assert load(tmp_path, "comparison: {min_effect: 0.05}").unused() == {}
+    assert load(tmp_path, "services: {namespace: null}").unused() == {}
     told = load(tmp_path, "comparison: {min_effect: 0.1}\nservices: {namespace: x}").unused()
-    assert set(told) == {"comparison.min_effect", "services.namespace"}
+    assert set(told) == {"services.namespace"}
 
 
 def test_the_redacted_configuration_is_json_and_hides_header_values(tmp_path: Path) -> None:

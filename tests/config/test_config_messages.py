@@ -1,13 +1,15 @@
 """Broken configuration files: each problem is told with file, line, key, what is allowed and what was meant."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from inference_bench.cli.utils.known_words import known_words
 from inference_bench.config.loader import load_settings
 from inference_bench.errors import ConfigError
 
-ENGINES = ("vllm", "tgi", "ollama", "openai")
+KNOWN = replace(known_words(), engines=("vllm", "tgi", "ollama", "openai"))
 LOAD = "load_tests:\n  - name: a\n"
 
 
@@ -15,7 +17,7 @@ def error_of(text: str | bytes, tmp_path: Path, environ: dict[str, str] | None =
     """Load a broken file and return the error."""
     (tmp_path / "x.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ConfigError) as caught:
-        load_settings(Path("x.yaml"), overrides={}, environ=environ or {}, cwd=tmp_path, engines=ENGINES)
+        load_settings(Path("x.yaml"), overrides={}, environ=environ or {}, cwd=tmp_path, known=KNOWN)
     return caught.value
 
 
@@ -96,8 +98,50 @@ ONE_PROBLEM = {
         "workload: {prompt_tokens: 5}",
         "workload.prompt_tokens: is used by the workload kind synthet",
     ),
-    "charts": ("output: {generate_charts: true}", "output.generate_charts: charts are not available yet"),
     "empty slo": ("slo: {}", "x.yaml:1: slo: promises nothing"),
+    "slo without limits": ("slo: {limits: {}}", "x.yaml:1: slo: promises nothing"),
+    "attainment of nothing": (
+        "slo:\n  attainment: 0.9\n",
+        "x.yaml:2: slo.attainment: is the share that meets per_request: give that a limit",
+    ),
+    "share above one": ("slo: {success_rate: 99}", "slo.success_rate: must be at most 1, not 99"),
+    "unknown metric in an slo": (
+        "slo:\n  limits:\n    ttft.p95: 300\n",
+        "x.yaml:3: slo.limits.ttft.p95: there is no such value here; did you mean ttft_ms? There are: ttft_ms, ",
+    ),
+    "metric without a statistic": (
+        "ttft_test: {slo: {limits: {ttft_ms: 300}}}",
+        "ttft_test.slo.limits.ttft_ms: needs a statistic, such as ttft_ms.p50. It has: p50, p90, p95, p99, mean",
+    ),
+    "unknown percentile": (
+        LOAD + "    rate: 1\n    requests: 5\n    slo: {limits: {ttft_ms.p97: 1}}\n",
+        "x.yaml:5: load_tests[0].slo.limits.ttft_ms.p97: ttft_ms has no 'p97'. It has: p50, p90, p95, p99",
+    ),
+    "the wrong tail": (
+        "slo: {limits: {output_tok_per_s_user.p95: 20}}",
+        "output_tok_per_s_user has no 'p95'. It has: p1, p5, p10, p50",
+    ),
+    "limit without a direction": (
+        "slo: {limits: {output_tokens.p50: 20}}",
+        "slo.limits.output_tokens.p50: there is no such value here",
+    ),
+    "metric with a space": (
+        "slo: {limits: {ttft p95: 20}}",
+        "slo.limits.ttft p95: must look like ttft_ms.p95 or success_rate, not the text 'ttft p95'",
+    ),
+    "unknown primary": (
+        "comparison:\n  primary: ttft_ms.p96\n",
+        "x.yaml:2: comparison.primary: ttft_ms has no 'p96'. It has: p50, p90, p95, p99, mean",
+    ),
+    "primary that has no blocks": (
+        "comparison: {primary: success_rate}",
+        "comparison.primary: there is no such value here",
+    ),
+    "no budget": ("comparison: {budget: 0}", "comparison.budget: must be greater than 0, not 0"),
+    "unknown reference": (
+        "scoring:\n  references: {ttft_ms.p50: 100, throughput: 3}\n",
+        "x.yaml:2: scoring.references.throughput: there is no such value here",
+    ),
     "unknown engine": (
         "services:\n  endpoints:\n    - url: http://a\n      engine: vlm\n",
         "x.yaml:4: services.endpoints[0].engine: must be one of vllm, tgi, ollama, openai, not 'vlm'; "

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from inference_bench.config.loader import load_settings
 from inference_bench.config.schema import all_keys
+from inference_bench.config.vocabulary import Vocabulary
 from inference_bench.errors import ConfigError
 
 KEYS = sorted({str(part) for path in all_keys() for part in path if isinstance(part, str)})
@@ -35,7 +36,9 @@ def load(data: bytes, tmp_path: Path, environ: dict[str, str] | None = None) -> 
     """Load bytes as a file; a ConfigError is an answer too, if it says something."""
     (tmp_path / "x.yaml").write_bytes(data)
     try:
-        load_settings(Path("x.yaml"), overrides={}, environ=environ or {}, cwd=tmp_path, engines=("vllm",))
+        load_settings(
+            Path("x.yaml"), overrides={}, environ=environ or {}, cwd=tmp_path, known=Vocabulary(engines=("vllm",))
+        )
     except ConfigError as error:
         assert error.message
         assert all(line.isprintable() for line in error.message.splitlines()), error.message

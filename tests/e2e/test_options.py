@@ -60,6 +60,9 @@ WRONG = {
     "arrivals": (["--arrivals", "poisson"], "poisson needs rate"),
     "unknown service": (["--service", "tgi"], "tgi"),
     "output": (["-o", "c.yaml/below"], "cannot write to c.yaml/below"),
+    "not a number": (["-d", "nan"], "'nan' is not a number above 0"),
+    "no end": (["--rate", "inf"], "'inf' is not a number above 0"),
+    "nobody to compare": (["--until-decided"], "--until-decided compares services, and there is only vllm"),
 }
 
 
@@ -98,12 +101,30 @@ def test_a_dry_run_tells_the_plan_on_stdout_and_measures_nothing(engine: Engine,
     assert run_folders(tmp_path) == []
 
 
+def test_a_dry_run_until_decided_tells_the_budget(engine: Engine, tmp_path: Path) -> None:
+    options = ["--url", f"vllm/b={engine.url}", "--dry-run", "--ttft-only", "--until-decided"]
+    done = ask(engine, tmp_path, *options, "--max-requests", "5")
+    assert done.code == 0, done.said()
+    assert "for at most 10 min (comparison.budget), about 600 requests" in done.out
+    document = json.loads(ask(engine, tmp_path, *options, "--json").out)
+    assert document["until_decided"] == {"budget_seconds": 600, "further_requests_at_most": 600}
+    # What may follow counts where large load is asked about.
+    refused = ask(engine, tmp_path, *[option for option in options if option != "--dry-run"], "--max-requests", "500")
+    assert refused.code == 2
+    assert "the plan sends about 606 requests, more than --max-requests 500" in refused.err
+    assert run_folders(tmp_path) == []
+
+
 def test_json_is_one_document_on_stdout_that_keeps_to_the_schema(engine: Engine, tmp_path: Path) -> None:
     done = ask(engine, tmp_path, "--json", "--load-only", "--test", "one")
     assert done.code == 0, done.said()
     document = json.loads(done.out)
+    # The keys of summary.json, and beside them what was compared and what was gated.
+    comparison, gates = document.pop("comparison"), document.pop("gates")
     jsonschema.Draft202012Validator(published_json_schema()).validate(document)
     assert document == read_json(only_folder(tmp_path) / "summary.json")
+    assert comparison == read_json(only_folder(tmp_path) / "comparison.json")
+    assert gates is None
     assert [test["name"] for test in document["tests"]] == ["one"]
     # Progress is there, on stderr, and neither stream has anything that a terminal would obey.
     assert "one: vllm, round 1" in done.err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inference_bench.config.models import PerRequestSlo
 from inference_bench.metrics import MetricsCalculator
 from inference_bench.metrics.goodput import PerRequestLimits
-from inference_bench.metrics.throughput import cost_per_million_output_tokens
+from inference_bench.metrics.throughput import cost_per_million_tokens
 from run_records import at, chunk_table, request, request_table
 
 Streams = dict[int, list[tuple[float, int | None]]]
@@ -195,9 +195,9 @@ def test_stamps_say_how_many_first_tokens_were_merged() -> None:
 
 
 def test_cost() -> None:
-    assert cost_per_million_output_tokens(3.6, 1000.0) == pytest.approx(1.0)
-    assert cost_per_million_output_tokens(3.6, None) is None
-    assert cost_per_million_output_tokens(3.6, 0.0) is None
+    assert cost_per_million_tokens(3.6, 1000.0) == pytest.approx(1.0)
+    assert cost_per_million_tokens(3.6, None) is None
+    assert cost_per_million_tokens(3.6, 0.0) is None
 
 
 @dataclass(frozen=True)

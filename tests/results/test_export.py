@@ -16,6 +16,7 @@ from inference_bench.results.folder import Run
 from inference_bench.results.manifest import LoadShape, ServiceFacts
 from inference_bench.results.markdown import escaped, run_markdown
 from inference_bench.results.summary import Summary, TestSummary, Validity, write_summary
+from inference_bench.results.tables import load_requests
 from run_records import manifest, request, run_with_journal
 
 NASTY = 'a "quoted", <b>|pipe|</b>\nline\x1b[31m'
@@ -47,7 +48,7 @@ def test_csv(run: Run) -> None:
     assert (first["ttft_ms"], first["e2e_ms"], first["tpot_ms"]) == ("10", "110", "10")
     assert second["ttft_ms"] == ""  # a failed request keeps its marks and has no metrics
     assert second["first_token_ns"] != ""
-    assert second["error_message"] == NASTY
+    assert second["error_message"] == NASTY.replace("\x1b", "\\x1b")  # CSV has no escape of its own
 
 
 def test_json_lines(run: Run) -> None:
@@ -107,3 +108,30 @@ def test_markdown_says_what_it_is_and_escapes_what_servers_said(run: Run) -> Non
 
 def test_escaped_text_is_one_plain_line() -> None:
     assert escaped("a\x1b[1m\u202eb\r\nc") == "a \\[1m b c"
+
+
+def test_a_file_of_a_version_that_did_not_look_at_texts_is_read_as_ever(run: Run, tmp_path: Path) -> None:
+    path = run.folder.file("requests.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["text_check"]), path)
+    assert load_requests(run.folder, test="load", service="vllm").num_rows == 2
+    for form in ("csv", "json"):
+        assert text(run, form)
+    (first, _) = list(csv.DictReader(io.StringIO(text(run, "csv"), newline="")))
+    assert (first["text_check"], first["text_chars"]) == ("", "10")
+    export_file(run, "parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").column("text_check").to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x9b", "\x9d"])
+def test_no_export_holds_a_character_that_a_terminal_obeys(tmp_path: Path, character: str) -> None:
+    said = f"before{character}2J日本 after"
+    rows = [request(0, ok=False, error_class="http_5xx", error_message=said, finish_reason=said, response_text=said)]
+    folder = run_with_journal(tmp_path, rows)
+    run = Run(folder, finalise(folder, status="complete", save_raw_data=True))
+    for form in ("csv", "json"):
+        exported = text(run, form)
+        assert character not in exported
+        assert "before\\" in exported
+        assert "日本" in exported
+    (row,) = [json.loads(line) for line in text(run, "json").splitlines()]
+    assert row["error_message"] == row["response_text"] == said

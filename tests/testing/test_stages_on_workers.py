@@ -96,3 +96,33 @@ def test_absurd_counts_from_a_server_are_missing_and_end_nothing(tmp_path: Path)
     assert sorted(row["index"] for row in rows) == list(range(20))
     assert all(row["ok"] for row in rows)
     assert {row["output_tokens"] for row in rows} == {None}
+
+
+def test_what_was_measured_so_far_can_be_had_in_the_journal_while_the_run_goes_on(tmp_path: Path) -> None:
+    """Several workers, each with answers that are still on their way to the decoder when it is asked."""
+    server = Server(ANSWER)
+    journal = tmp_path / "journal"
+    seen: list[list[int]] = []
+
+    async def story() -> None:
+        pool = WorkerPool([server.target], Timeouts(2, 20, 30), count=3, journal=journal, stamps=True, keep_text=False)
+        async with pool:
+            for part in range(3):
+                await run_stage(
+                    pool,
+                    lambda _worker, number: Stage(number, ((0, time.monotonic_ns()),), 0, 0, ((0, 1),)),
+                    lambda worker, _start, part=part: jobs_of(part, worker),
+                    start_ns=time.monotonic_ns(),
+                    stop=asyncio.Event(),
+                )
+                await pool.written_out()
+                seen.append([row["index"] for batch in read_journal(journal) for row in batch.to_pylist()])
+
+    def jobs_of(part: int, worker: int) -> Iterator[JobTuple]:
+        first = (part * 3 + worker) * 40
+        for index in range(first, first + 40):
+            yield index, 0, 0, PAYLOAD, meta(index)
+
+    asyncio.run(story())
+    server.close()
+    assert [sorted(indices) for indices in seen] == [list(range(120 * (part + 1))) for part in range(3)]

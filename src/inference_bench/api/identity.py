@@ -4,13 +4,11 @@ Only what was told: a fact the server did not give is None, never a guess. The a
 lives in `probes`. Sources of the shapes: vLLM, TGI, Ollama, SGLang and llama.cpp servers' own routes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from inference_bench.api.probe_http import clean_text
+from inference_bench.api.telling import Json, count, flag, mapping, model_name, objects, short_count, text
 
-_LONGEST_NAME = 300
-_MOST_MODELS = 1000
 # What servers of the OpenAI protocol write into `owned_by` when it names themselves.
 _OWNERS = {
     "vllm": "vLLM",
@@ -21,12 +19,26 @@ _OWNERS = {
 }
 GENERIC_PRODUCT = "OpenAI-compatible"
 
-Json = Mapping[str, object]
+Sources = Mapping[str, str]
+
+
+MODEL_LIST = "GET /v1/models"
+MODEL_FACTS = (
+    "name", "context_length", "max_context_length", "quantisation", "dtype", "parameter_size", "root", "revision",
+)  # fmt: skip
+SERVER_FACTS = (
+    "version", "slots", "max_concurrent_requests", "max_batch_size", "max_batch_tokens", "max_input_tokens",
+    "kv_cache_tokens", "kv_cache_dtype", "kv_block_size", "gpu_memory_utilisation", "prefix_caching",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One model a server lists. Lengths are tokens; `parent` is the base model of an adapter."""
+    """One model a server lists. Lengths are tokens; `parent` is the base model of an adapter.
+
+    `context_length` is the context in force, `max_context_length` what the model could carry. `root` is what is
+    served under this name (a repository, a path), `revision` its commit.
+    """
 
     name: str
     context_length: int | None = None
@@ -35,6 +47,9 @@ class ModelFacts:
     parameter_size: str | None = None
     parent: str | None = None
     loaded: bool | None = None
+    max_context_length: int | None = None
+    root: str | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,9 @@ class Identity:
 
     `engine` is the protocol to speak (vllm, tgi, ollama, openai), `product` the software behind it. `slots` is how
     many requests run at once, `max_concurrent_requests` how many are admitted before the server says it is
-    overloaded. `evidence` names the answers that told all this.
+    overloaded. `max_batch_size` (requests) and `max_batch_tokens` bound one batch, `max_input_tokens` a prompt;
+    `kv_cache_tokens` is the room of the KV cache, over all of the server's engines. `evidence` names the answers that
+    told all this, and `sources` which of them told a fact, by the fact's name (a model's facts among them).
     """
 
     engine: str
@@ -54,6 +71,15 @@ class Identity:
     max_concurrent_requests: int | None = None
     simulated: bool = False
     evidence: tuple[str, ...] = ()
+    max_batch_size: int | None = None
+    max_batch_tokens: int | None = None
+    max_input_tokens: int | None = None
+    kv_cache_tokens: int | None = None
+    kv_cache_dtype: str | None = None
+    kv_block_size: int | None = None
+    gpu_memory_utilisation: float | None = None
+    prefix_caching: bool | None = None
+    sources: Sources = field(default_factory=dict, compare=False)
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -78,18 +104,19 @@ def read_ollama(version: Json, tags: Json, running: Json | None) -> Identity | N
             continue
         details = mapping(tag, "details")
         loaded = in_memory.get(name)
-        # A loaded model's context is the one in force; the tag's own is what the model could carry.
-        context = count(loaded, "context_length") if loaded is not None else None
         models.append(
             ModelFacts(
                 name=name,
-                context_length=context or count(details, "context_length"),
+                # The context in force is that of a loaded model; the tag's own is what the model could carry.
+                context_length=count(loaded, "context_length") if loaded is not None else None,
+                max_context_length=count(details, "context_length"),
                 quantisation=text(details, "quantization_level"),
                 parameter_size=text(details, "parameter_size"),
                 loaded=(loaded is not None) if running is not None else None,
             )
         )
-    return Identity(engine="ollama", product="Ollama", version=number, models=tuple(models))
+    sources = {"version": "GET /api/version", **told_by("GET /api/tags", *MODEL_FACTS), "context_length": "GET /api/ps"}
+    return Identity(engine="ollama", product="Ollama", version=number, models=tuple(models), sources=sources)
 
 
 def read_tgi(info: Json) -> Identity | None:
@@ -102,7 +129,9 @@ def read_tgi(info: Json) -> Identity | None:
     facts = ModelFacts(
         name=name or "",
         context_length=count(info, "max_total_tokens"),
+        quantisation=text(info, "quantize"),
         dtype=text(info, "model_dtype"),
+        revision=text(info, "model_sha"),
     )
     return Identity(
         engine="tgi",
@@ -110,6 +139,11 @@ def read_tgi(info: Json) -> Identity | None:
         version=text(info, "version"),
         models=(facts,) if name else (),
         max_concurrent_requests=count(info, "max_concurrent_requests"),
+        # Releases before 3 tell these two here; the token budget of later ones stands on their metrics page.
+        max_batch_size=count(info, "max_batch_size"),
+        max_batch_tokens=count(info, "max_batch_total_tokens"),
+        max_input_tokens=count(info, "max_input_tokens") or count(info, "max_input_length"),
+        sources=told_by("GET /info", *MODEL_FACTS, *SERVER_FACTS),
     )
 
 
@@ -118,11 +152,12 @@ def read_vllm(listing: Json, version: Json | None) -> Identity | None:
     if owner(listing) != "vllm":
         return None
     number = text(version, "version") if version is not None else None
-    return Identity(engine="vllm", product="vLLM", version=number, models=listed_models(listing))
+    sources = {"version": "GET /version", **told_by(MODEL_LIST, *MODEL_FACTS)}
+    return Identity(engine="vllm", product="vLLM", version=number, models=listed_models(listing), sources=sources)
 
 
-def read_sglang(info: Json, listing: Json | None, server: Json | None) -> Identity | None:
-    """Read /get_model_info, /v1/models and the server's own arguments."""
+def read_sglang(info: Json, listing: Json | None, server: Json | None, *, server_path: str = "") -> Identity | None:
+    """Read /get_model_info, /v1/models and the server's own arguments, which `server_path` told."""
     path = model_name(info, "model_path")
     if path is None or "is_generation" not in info:
         return None
@@ -137,16 +172,33 @@ def read_sglang(info: Json, listing: Json | None, server: Json | None) -> Identi
             quantisation=quantisation,
             dtype=None if dtype == "auto" else dtype,
             parent=model.parent,
+            root=path,
+            revision=text(told, "revision"),
         )
         for model in models or (ModelFacts(name=path),)
     )
+    radix_off = flag(told, "disable_radix_cache")
     return Identity(
         engine="openai",
         product="SGLang",
         version=text(told, "version"),
         models=models,
         slots=count(told, "max_running_requests"),
+        kv_cache_tokens=count(told, "max_total_num_tokens"),
+        kv_cache_dtype=text(told, "kv_cache_dtype"),
+        prefix_caching=None if radix_off is None else not radix_off,
+        sources=_sglang_sources(listing, f"GET {server_path}"),
     )
+
+
+def _sglang_sources(listing: Json | None, server: str) -> Sources:
+    listed = listing is not None and any(count(card, "max_model_len") for card in objects(listing, "data"))
+    return {
+        **told_by(server, *MODEL_FACTS, *SERVER_FACTS),
+        "name": MODEL_LIST if listing is not None else "GET /get_model_info",
+        "context_length": MODEL_LIST if listed else server,
+        "root": "GET /get_model_info",
+    }
 
 
 def read_llama_cpp(props: Json, listing: Json | None) -> Identity | None:
@@ -164,6 +216,8 @@ def read_llama_cpp(props: Json, listing: Json | None) -> Identity | None:
             quantisation=file_type or model.quantisation,
             parameter_size=model.parameter_size,
             loaded=model.loaded,
+            max_context_length=model.max_context_length,
+            root=text(props, "model_path"),
         )
         for model in listed or ((ModelFacts(name=alias),) if alias else ())
     )
@@ -173,6 +227,13 @@ def read_llama_cpp(props: Json, listing: Json | None) -> Identity | None:
         version=text(props, "build_info"),
         models=models,
         slots=count(props, "total_slots"),
+        sources={
+            **told_by(MODEL_LIST, *MODEL_FACTS),
+            **told_by("GET /props", *SERVER_FACTS, "root"),
+            "context_length": "GET /props" if context else MODEL_LIST,
+            "quantisation": "GET /props" if file_type else MODEL_LIST,
+            "name": MODEL_LIST if listed else "GET /props",
+        },
     )
 
 
@@ -182,7 +243,8 @@ def read_openai(listing: Json, version: Json | None) -> Identity | None:
         return None
     number = text(version, "version") if version is not None else None
     product = _OWNERS.get(owner(listing) or "", GENERIC_PRODUCT)
-    return Identity(engine="openai", product=product, version=number, models=listed_models(listing))
+    sources = {"version": "GET /version", **told_by(MODEL_LIST, *MODEL_FACTS)}
+    return Identity(engine="openai", product=product, version=number, models=listed_models(listing), sources=sources)
 
 
 def owner(listing: Json) -> str | None:
@@ -192,7 +254,7 @@ def owner(listing: Json) -> str | None:
 
 
 def listed_models(listing: Json) -> tuple[ModelFacts, ...]:
-    """Read the cards of /v1/models; `max_model_len` is vLLM's and SGLang's, `meta` is llama.cpp's."""
+    """Read the cards of /v1/models; `max_model_len` and `root` are vLLM's and SGLang's, `meta` is llama.cpp's."""
     models = []
     for card in objects(listing, "data"):
         name = model_name(card, "id")
@@ -207,46 +269,13 @@ def listed_models(listing: Json) -> tuple[ModelFacts, ...]:
                 quantisation=text(meta, "ftype"),
                 parameter_size=short_count(parameters) if parameters is not None else None,
                 parent=text(card, "parent"),
+                max_context_length=count(meta, "n_ctx_train"),
+                root=text(card, "root"),
             )
         )
     return tuple(models)
 
 
-def short_count(number: int) -> str:
-    """Write a count of parameters as people do: 7615616512 is 7.6B."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
-        if number >= size:
-            return f"{number / size:.1f}{unit}"
-    return str(number)
-
-
-def text(source: Json, key: str) -> str | None:
-    """Return a non-empty string, cleaned for showing."""
-    value = source.get(key)
-    return (clean_text(value) or None) if isinstance(value, str) else None
-
-
-def model_name(source: Json, key: str) -> str | None:
-    """Return a model's name exactly as told: it goes back to the server. An unprintable or endless one is no name."""
-    value = source.get(key)
-    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_NAME or not value.isprintable():
-        return None
-    return value
-
-
-def count(source: Json, key: str) -> int | None:
-    """Return a positive whole number; 0 and negatives mean "not told" in every engine read here."""
-    value = source.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def mapping(source: Json, key: str) -> Json:
-    """Return a nested object, empty when there is none."""
-    value = source.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def objects(source: Json, key: str) -> Sequence[Json]:
-    """Return the objects of a list, at most a thousand."""
-    value = source.get(key)
-    return [item for item in value[:_MOST_MODELS] if isinstance(item, dict)] if isinstance(value, list) else []
+def told_by(source: str, *facts: str) -> dict[str, str]:
+    """Return one source for these facts; whether they were told is another question."""
+    return dict.fromkeys(facts, source)

@@ -1,4 +1,4 @@
-"""One unmeasured GET, and what came of it: a `Reply` for every ending, never an exception for what a server did.
+"""One unmeasured question, nearly always a GET, and what came of it: a `Reply` for every ending, never an exception.
 
 Used to recognise engines and to ask for their health, never inside a measurement. Nothing here knows an engine's
 JSON. Every answer is bounded in size and time, no redirect is followed (the measured requests follow none either)
@@ -146,6 +146,13 @@ class Prober:
 
     async def get(self, path: str) -> Reply:
         """GET `path` (relative to the target's URL) and say how it ended."""
+        return await self._ask("GET", path, None)
+
+    async def post(self, path: str, body: Mapping[str, object]) -> Reply:
+        """POST a question that changes nothing, as JSON, for the engines that tell some facts only so."""
+        return await self._ask("POST", path, orjson.dumps(body))
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
         if not self._name_known:
             problem = await _name_problem(self._host, self._port, self.limits.connect_seconds)
             if problem is not None:
@@ -154,15 +161,17 @@ class Prober:
         started = time.monotonic_ns()
         try:
             async with asyncio.timeout(self.limits.total_seconds):
-                return await self._exchange(path, started)
+                return await self._exchange(method, path, body, started)
         except TimeoutError:
             return Reply(path, ProbeOutcome.TIMEOUT, f"no complete answer within {self.limits.total_seconds:g} s")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome, detail = _failure(error, self._host, self._port, self.limits)
             return Reply(path, outcome, detail)
 
-    async def _exchange(self, path: str, started: int) -> Reply:
-        async with self._client.stream("GET", self.target.url + path) as response:
+    async def _exchange(self, method: str, path: str, question: bytes | None, started: int) -> Reply:
+        headers = None if question is None else {"content-type": "application/json"}
+        asking = self._client.stream(method, self.target.url + path, content=question, headers=headers)
+        async with asking as response:
             body = bytearray()
             # Raw bytes: a compressed body (we ask for none) must not grow past the bound while being unpacked.
             async for piece in response.aiter_raw():
@@ -204,21 +213,27 @@ def _verdict(response: httpx.Response, too_large: bool, limits: ProbeLimits) -> 
     return _STATUS_OUTCOMES.get(status, ProbeOutcome.HTTP_ERROR), phrase
 
 
+def _place(host: str, port: int) -> str:
+    """Return host and port as a URL writes them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _failure(error: Exception, host: str, port: int, limits: ProbeLimits) -> tuple[ProbeOutcome, str]:
     """Classify what httpx raised. Its own text is not shown where it could repeat a header's value."""
+    where = _place(host, port)
     if isinstance(error, httpx.ConnectTimeout):
-        return ProbeOutcome.TIMEOUT, f"no connection to {host}:{port} within {limits.connect_seconds:g} s"
+        return ProbeOutcome.TIMEOUT, f"no connection to {where} within {limits.connect_seconds:g} s"
     if isinstance(error, httpx.TimeoutException):
         return ProbeOutcome.TIMEOUT, f"no complete answer within {limits.total_seconds:g} s"
     if isinstance(error, httpx.RemoteProtocolError):
         if "disconnected" in str(error) or "peer closed" in str(error):
-            return ProbeOutcome.RESET, f"{host}:{port} closed the connection without a whole answer"
-        return ProbeOutcome.MALFORMED, f"{host}:{port} does not answer in proper HTTP: {clean_text(str(error), 120)}"
+            return ProbeOutcome.RESET, f"{where} closed the connection without a whole answer"
+        return ProbeOutcome.MALFORMED, f"{where} does not answer in proper HTTP: {clean_text(str(error), 120)}"
     return _connection_failure(error, host, port)
 
 
 def _connection_failure(error: Exception, host: str, port: int) -> tuple[ProbeOutcome, str]:
-    where, causes = f"{host}:{port}", list(_causes(error))
+    where, causes = _place(host, port), list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return ProbeOutcome.TLS, _tls_problem(cause, where)

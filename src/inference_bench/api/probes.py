@@ -2,7 +2,8 @@
 
 The order matters, because some routes exist in several engines: /api/version (Ollama), /info (TGI), /version with
 /v1/models (vLLM), /get_model_info (SGLang), /props (llama.cpp), /v1/models (anything of the OpenAI protocol). How
-the answers are read lives in `identity`, how one GET is made in `probe_http`.
+the answers are read lives in `identity`, how one GET is made in `probe_http`, what a recognised server is asked
+further in `further_facts`.
 """
 
 import dataclasses
@@ -141,7 +142,8 @@ async def _ask_sglang(conversation: _Conversation) -> Identity | None:
     if server is None:
         paths.append("/get_server_info")
         server = (await conversation.ask_also("/get_server_info")).json_object()
-    identity = read_sglang(info, conversation.replies[_MODELS].json_object(), server)
+    listing = conversation.replies[_MODELS].json_object()
+    identity = read_sglang(info, listing, server, server_path=paths[-1])
     return _proven(identity, conversation.told(*paths))
 
 

@@ -64,6 +64,7 @@ class Reading:
     chunks: TextChunks = field(default_factory=TextChunks)
     texts: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
+    sample: str = ""
 
     @property
     def text(self) -> str:
@@ -71,11 +72,16 @@ class Reading:
         return "".join(self.texts)
 
 
-def read_exchange(raw: RawExchange, client: EngineClient, *, stream: bool = True, keep_text: bool = False) -> Reading:
-    """Decode a finished exchange. Never raises on what a server sent."""
+def read_exchange(
+    raw: RawExchange, client: EngineClient, *, stream: bool = True, keep_text: bool = False, sample_chars: int = 0
+) -> Reading:
+    """Decode a finished exchange. Never raises on what a server sent.
+
+    `keep_text` keeps all of the text; `sample_chars` as much of its beginning, reasoning included, in one string.
+    """
     reading = Reading(simulated=SIMULATED_HEADER in raw.headers)
     if raw.status == 200:
-        _Reader(raw, client.decoder(stream=stream), reading, keep_text).run()
+        _Reader(raw, client.decoder(stream=stream), reading, keep_text, sample_chars).run()
     elif raw.status:
         body = b"".join(raw.pieces)
         reading.error = client.read_error(raw.status, raw.headers, body)
@@ -89,11 +95,14 @@ def read_exchange(raw: RawExchange, client: EngineClient, *, stream: bool = True
 class _Reader:
     """Walks the pieces of one 200 answer."""
 
-    def __init__(self, raw: RawExchange, decoder: ResponseDecoder, reading: Reading, keep_text: bool) -> None:
+    def __init__(
+        self, raw: RawExchange, decoder: ResponseDecoder, reading: Reading, keep_text: bool, sample_chars: int
+    ) -> None:
         self._raw = raw
         self._decoder = decoder
         self._reading = reading
         self._keep_text = keep_text
+        self._sample_chars = sample_chars
         self._done = False
 
     def run(self) -> None:
@@ -116,6 +125,8 @@ class _Reader:
         reads: list[int] = []
         sizes: list[int] = []
         counts: list[int] = []
+        sample: list[str] = []
+        room = self._sample_chars
         carried = 0  # tokens of textless events; they belong to the next chunk that shows text
         answered = False  # answer text was seen (to tell reasoning first from answer first)
         previous_read = self._raw.sent_ns
@@ -133,6 +144,9 @@ class _Reader:
                     sizes.append(len(text) + len(thought))
                     counts.append(UNKNOWN_TOKENS if tokens is None else tokens + carried)
                     carried = 0
+                    if room > 0:
+                        sample.append(thought + text)
+                        room -= sizes[-1]
                     if keep_text:
                         reading.texts.append(text)
                         reading.reasoning.append(thought)
@@ -143,6 +157,7 @@ class _Reader:
             if len(events) > 1:
                 self._merge(events, len(sizes))
             previous_read = read
+        reading.sample = "".join(sample)[: self._sample_chars]
         self._close(arrivals, reads, sizes, counts)
 
     def _begin(self, arrival: int, previous_read: int) -> None:

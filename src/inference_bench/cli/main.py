@@ -29,6 +29,9 @@ COMMANDS = {
     "init": LazyCommand(f"{_COMMANDS}.config_cmd", "init", "Write commented configuration files to start from."),
     "results": LazyCommand(f"{_COMMANDS}.results_cmd", "results", "List stored runs, show one, or export it."),
     "test": LazyCommand(f"{_COMMANDS}.service_cmd", "test", "Send one quick request to every service."),
+    "visualize": LazyCommand(
+        f"{_COMMANDS}.visualize_cmd", "visualize", "Draw the charts and write the report of a stored run."
+    ),
 }
 
 

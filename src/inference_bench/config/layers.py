@@ -12,9 +12,9 @@ from inference_bench.config.models import default_load_tests
 from inference_bench.config.problems import unknown_key
 from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, Source, dotted
 from inference_bench.config.schema import Kind, kind_at, may_be_null
+from inference_bench.config.variables import ENV_PREFIX, misspelt_variables
 from inference_bench.config.yaml_source import ParsedYaml, parse_scalar
 
-ENV_PREFIX = "VLLM_BENCHMARK__"
 _EXCLUSIVE = (("concurrent_users", "rate"), ("duration_seconds", "requests"))
 _ENDPOINTS: KeyPath = ("services", "endpoints")
 _COMMAND_LINE = Provenance(Source.COMMAND_LINE)
@@ -22,12 +22,18 @@ _COMMAND_LINE = Provenance(Source.COMMAND_LINE)
 
 @dataclass(slots=True)
 class Layers:
-    """The effective values so far. `by_service` holds what the command line said of services, by name or `*`."""
+    """The effective values so far. `by_service` holds what the command line said of services, by name or `*`.
+
+    `displaced` keeps the endpoints that a higher layer put out, with their origins: they are not measured, and a
+    mistake in them is still told. `remarks` are what a user should know and what is no error.
+    """
 
     values: dict[str, object] = field(default_factory=dict)
     origins: dict[KeyPath, Provenance] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     by_service: dict[str, dict[str, object]] = field(default_factory=dict)
+    displaced: list[tuple[object, dict[KeyPath, Provenance]]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def built_in() -> Layers:
@@ -55,7 +61,10 @@ def add_file(layers: Layers, parsed: ParsedYaml, name: str) -> None:
 def add_environment(layers: Layers, environ: Mapping[str, str]) -> None:
     """Lay the VLLM_BENCHMARK__SECTION__KEY variables over the values; a list item is reached by its index."""
     given: list[_Assignment] = []
-    for variable in sorted(name for name in environ if name.startswith(ENV_PREFIX)):
+    misspelt, remarks = misspelt_variables(environ)
+    layers.problems += misspelt.values()
+    layers.remarks += remarks
+    for variable in sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in misspelt):
         origin = Provenance(Source.ENVIRONMENT, variable)
         parts = variable.removeprefix(ENV_PREFIX).lower().split("__")
         path: KeyPath = tuple(int(part) if part.isdecimal() else part for part in parts)
@@ -77,7 +86,7 @@ def add_overrides(layers: Layers, overrides: Mapping[str, object]) -> None:
     for key, value in overrides.items():
         path: KeyPath = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
         if path[:2] == _ENDPOINTS and len(path) == 4 and str(path[2])[:1] in ("*", "@"):
-            given += _for_endpoints(layers, path, value, overrides.get("services.endpoints"))
+            given += _for_endpoints(layers, path, value, _endpoints_of(layers, overrides))
         elif len(path) > 1 and path[1] == "*":
             items = layers.values.get(str(path[0]))
             count = len(items) if isinstance(items, list) else 0
@@ -100,12 +109,20 @@ class _Assignment:
     origin: Provenance
 
 
-def _for_endpoints(layers: Layers, path: KeyPath, value: object, replaced: object) -> Iterator[_Assignment]:
+def _endpoints_of(layers: Layers, overrides: Mapping[str, object]) -> Sequence[object]:
+    """Return the endpoints that stand when the command line has spoken: its own, none beside --simulate, else those
+    of the layers below."""
+    replaced = overrides.get("services.endpoints")
+    if replaced is None and overrides.get("services.simulate"):
+        return ()
+    found = replaced or _get(layers, _ENDPOINTS)
+    return found if isinstance(found, Sequence) else ()
+
+
+def _for_endpoints(layers: Layers, path: KeyPath, value: object, endpoints: Sequence[object]) -> Iterator[_Assignment]:
     """Yield the assignments to every endpoint (`*`) or to the one of that name (`@name`)."""
     who, key = str(path[2]), str(path[3])
-    services = layers.values.get("services")
-    endpoints = replaced or (services.get("endpoints") if isinstance(services, Mapping) else None) or ()
-    for position, endpoint in enumerate(endpoints if isinstance(endpoints, Sequence) else ()):
+    for position, endpoint in enumerate(endpoints):
         service = (endpoint.get("name") or endpoint.get("engine")) if isinstance(endpoint, Mapping) else None
         if who in ("*", f"@{service}"):
             yield _Assignment((*_ENDPOINTS, position, key), value, _COMMAND_LINE)
@@ -121,6 +138,8 @@ def _assign(layers: Layers, given: Sequence[_Assignment]) -> None:
             text = unknown_key(path) if kind_at(path[:-1]) is Kind.SECTION else "there is no such key"
             layers.problems.append(Problem(path, text, provenance=assignment.origin))
             continue
+        if path == _ENDPOINTS:
+            _set_aside(layers)
         origins = {(*path, *below): assignment.origin for below, _ in _below(assignment.value)}
         if _put(layers, path, assignment.value, origins):
             _put_out(layers, path, assignment.value, paths)
@@ -170,6 +189,8 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
     if path[0] == "services" and len(path) == 2:
         partner = {"simulate": "endpoints", "endpoints": "simulate"}.get(str(path[1]))
         if partner is not None and value and ("services", partner) not in same_layer:
+            if partner == "endpoints":
+                _set_aside(layers)
             _remove(layers, ("services", partner))
     if path[0] != "load_tests" or len(path) != 3 or value is None:
         return
@@ -182,6 +203,14 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
     for partner in gone:
         if (*test, partner) not in same_layer:
             _remove(layers, (*test, partner))
+
+
+def _set_aside(layers: Layers) -> None:
+    """Keep the endpoints that are about to be put out, for the eyes of whoever validates."""
+    endpoints = _get(layers, _ENDPOINTS)
+    if endpoints:
+        origins = {path: origin for path, origin in layers.origins.items() if path[:2] == _ENDPOINTS}
+        layers.displaced.append((_plain(endpoints), origins))
 
 
 def _get(layers: Layers, path: KeyPath) -> object:

@@ -3,7 +3,7 @@
 The only module here that reads the user's files. Messages are made in `problems`, layers in `layers`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from inference_bench.config.layers import add_environment, add_file, add_overrides, built_in
 from inference_bench.config.models import Settings
-from inference_bench.config.problems import config_error, origin_of, problems_of
+from inference_bench.config.problems import config_error, problems_of
 from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, dotted
-from inference_bench.config.schema import closest
 from inference_bench.config.shipped import shipped_text
+from inference_bench.config.vocabulary import Vocabulary, unknown_words
 from inference_bench.config.yaml_source import MAX_BYTES, parse_yaml
 from inference_bench.errors import ConfigError, UsageError
 
@@ -24,8 +24,6 @@ QUICK_FILE = Path("config", "quick-test.yaml")
 # Validated and kept with the run, but read by nothing yet; said wherever the configuration is shown.
 NOT_USED_YET: Mapping[str, str] = {
     "services.namespace": "not used: searching Kubernetes is not available yet",
-    "comparison": "not used: comparisons are not available yet",
-    "scoring": "not used: scores are not available yet",
 }
 
 
@@ -42,6 +40,7 @@ class LoadedSettings:
     source: str
     provenance: Mapping[str, Provenance]
     by_service: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def service_values(self, name: str) -> dict[str, object]:
         """Return what the command line said of a service: keys `model` and `api_key_env`, where given."""
@@ -67,14 +66,14 @@ def load_settings(
     environ: Mapping[str, str],
     cwd: Path,
     quick: bool = False,
-    engines: Collection[str] | None = None,
+    known: Vocabulary | None = None,
 ) -> LoadedSettings:
     """Load the effective settings.
 
     `path` is the file asked for (relative to `cwd`); without one, `config/default.yaml` in `cwd`, else the built-in
     defaults; `quick` takes `config/quick-test.yaml` in `cwd`, else the packaged one. `overrides` are the command
-    line's values by dotted key (see `layers.add_overrides`). `engines` are the engine names that exist, checked where
-    given. Raises UsageError for `quick` with a path, and ConfigError that tells every problem at once.
+    line's values by dotted key (see `layers.add_overrides`). `known` tells which engines and metrics exist, checked
+    where given. Raises UsageError for `quick` with a path, and ConfigError that tells every problem at once.
     """
     if quick and path is not None:
         raise UsageError("--quick and -c/--config exclude each other: --quick is a configuration of its own")
@@ -85,18 +84,27 @@ def load_settings(
     add_environment(layers, environ)
     add_overrides(layers, overrides)
     problems = list(layers.problems)
-    settings: Settings | None = None
-    try:
-        settings = Settings.model_validate(layers.values)
-    except ValidationError as error:
-        told = {(problem.path, problem.provenance) for problem in problems}
-        found = problems_of(error, layers.origins)
-        problems += [problem for problem in found if (problem.path, problem.provenance) not in told]
-    if settings is not None and engines is not None:
-        problems += _unknown_engines(settings, engines, layers.origins)
+    told = {(problem.path, problem.provenance) for problem in problems}
+    known = known or Vocabulary()
+    settings, found = _validated(layers.values, layers.origins, known)
+    for endpoints, origins in layers.displaced:
+        found += _validated({"services": {"endpoints": endpoints}}, origins, known)[1]
+    problems += [problem for problem in found if (problem.path, problem.provenance) not in told]
     if problems or settings is None:
         raise config_error(problems)
-    return LoadedSettings(settings, name, _provenance(settings, layers.origins), layers.by_service)
+    remarks = tuple(layers.remarks)
+    return LoadedSettings(settings, name, _provenance(settings, layers.origins), layers.by_service, remarks)
+
+
+def _validated(
+    values: Mapping[str, object], origins: Mapping[KeyPath, Provenance], known: Vocabulary
+) -> tuple[Settings | None, list[Problem]]:
+    """Return the settings, None when a model refuses them, and every problem with them."""
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        return None, problems_of(error, origins)
+    return settings, unknown_words(settings, known, origins)
 
 
 def redacted_config(settings: Settings) -> dict[str, object]:
@@ -143,21 +151,6 @@ def _read(file: Path, name: str) -> bytes:
         raise ConfigError(f"there is no configuration file {name}", file=file, hint=hint) from None
     except OSError as error:
         raise ConfigError(f"cannot read the configuration file {name}: {error.strerror}", file=file) from error
-
-
-def _unknown_engines(
-    settings: Settings, engines: Collection[str], origins: Mapping[KeyPath, Provenance]
-) -> list[Problem]:
-    problems = []
-    for position, endpoint in enumerate(settings.services.endpoints):
-        if endpoint.engine is None or endpoint.engine in engines:
-            continue
-        path: KeyPath = ("services", "endpoints", position, "engine")
-        near = closest(endpoint.engine, engines)
-        text = f"must be one of {', '.join(engines)}, not {endpoint.engine!r}"
-        text += f"; did you mean {near}?" if near is not None else ""
-        problems.append(Problem(path, text, provenance=origin_of(path, origins)))
-    return problems
 
 
 def _provenance(settings: Settings, origins: Mapping[KeyPath, Provenance]) -> dict[str, Provenance]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from inference_bench.config.promise_models import Milliseconds, PerRequestSlo, SloSettings, ValueName
 from inference_bench.config.rules import NotYet, first_repeated, no_sweep, refuse, require_one_of, word
 from inference_bench.config.service_models import STRICT, EndpointSettings, Name, ServicesSettings, Text
 
@@ -38,19 +39,15 @@ CacheUse = Literal["unique", "shared"]
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 CountOrZero = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # engines take a signed 64-bit number
-Milliseconds = Annotated[float, Field(gt=0)]
 LONGEST_SECONDS = 30 * 86_400.0  # a month: more is a slip of the hand
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
-Share = Annotated[float, Field(gt=0, le=1)]
 Effect = Annotated[float, Field(gt=0, lt=10)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
-MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9]+)?$")]
 
 _SYNTHETIC = "is used by the workload kind synthetic, which is not available yet"
 _GAMMA = "is used by gamma arrivals, which are not available yet"
-_GATE = "gates on an slo are not available yet; slo.per_request is used for goodput"
 
 
 class BenchmarkSettings(BaseModel):
@@ -82,37 +79,7 @@ class TtftTestSettings(BaseModel):
     target_ms: Milliseconds | None = Field(
         default=100.0, description="The target for ttft_ms.p50, drawn and reported; it gates nothing."
     )
-
-
-class PerRequestSlo(BaseModel):
-    """The limits a request must meet, all of them, to count as goodput."""
-
-    model_config = STRICT
-
-    ttft_ms: Milliseconds | None = Field(default=None, description="Longest time to first token.")
-    tpot_ms: Milliseconds | None = Field(default=None, description="Longest time per output token after the first.")
-    e2e_ms: Milliseconds | None = Field(default=None, description="Longest time to the last token.")
-
-
-class SloSettings(BaseModel):
-    """What is promised to users: limits per request (goodput)."""
-
-    model_config = STRICT
-
-    per_request: PerRequestSlo = Field(default=PerRequestSlo(), description="Limits each request is held against.")
-    attainment: Annotated[Share | None, BeforeValidator(NotYet(None, _GATE))] = Field(
-        default=None, description="The share of requests that must meet every limit. Not available yet."
-    )
-    success_rate: Annotated[Share | None, BeforeValidator(NotYet(None, _GATE))] = Field(
-        default=None, description="The share of requests that must succeed. Not available yet."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        limits = self.per_request
-        if limits.ttft_ms is None and limits.tpot_ms is None and limits.e2e_ms is None:
-            raise refuse("promises nothing: give per_request a limit (ttft_ms, tpot_ms or e2e_ms)")
-        return self
+    slo: SloSettings | None = Field(default=None, description="The promises made here, instead of `slo`.")
 
 
 class WorkloadSettings(BaseModel):
@@ -214,14 +181,16 @@ class ComparisonSettings(BaseModel):
 
     model_config = STRICT
 
-    primary: MetricName | None = Field(
-        default=None, description="The one metric that decides, such as ttft_ms.p95; without it, the test's own."
+    primary: ValueName | None = Field(
+        default=None,
+        description="The one metric that decides every test, such as ttft_ms.p95; without it ttft_ms.p50 in the TTFT "
+        "test and ttft_ms.p95 in load tests.",
     )
-    min_effect: Annotated[float, Field(gt=0, lt=10)] = Field(
-        default=0.05, description="The smallest effect worth naming."
+    min_effect: Effect = Field(default=0.05, description="The smallest effect worth naming, as a share.")
+    confidence: Confidence = Field(
+        default=0.95, description="1 minus the share of false verdicts that is accepted; the intervals' confidence."
     )
-    confidence: Confidence = Field(default=0.95, description="Confidence of the intervals.")
-    budget: PositiveSeconds | None = Field(default=None, description="The longest that --until-decided goes on (s).")
+    budget: PositiveSeconds = Field(default=600.0, description="How long --until-decided may go on after the plan (s).")
 
 
 class ScoringWeights(BaseModel):
@@ -247,13 +216,14 @@ class ScoringSettings(BaseModel):
     model_config = STRICT
 
     weights: ScoringWeights = Field(default=ScoringWeights(), description="What each part weighs; the sum is 1.")
-    references: Mapping[MetricName, Annotated[float, Field(gt=0)]] = Field(
-        default_factory=dict, description="The value that earns a full score, by metric."
+    references: Mapping[ValueName, Annotated[float, Field(gt=0)]] = Field(
+        default_factory=dict,
+        description="The value that earns a full score, by metric, such as ttft_ms.p50 or requests_per_s.",
     )
 
 
 class PricingSettings(BaseModel):
-    """What running a service costs; nothing is guessed."""
+    """What running a service costs; nothing is guessed. With a price, reports tell the cost of a million tokens."""
 
     model_config = STRICT
 
@@ -279,12 +249,8 @@ class OutputSettings(BaseModel):
     directory: Text = Field(default="results", description="The folder that holds run folders.")
     save_raw_data: bool = Field(default=True, description="Keep every text chunk's times (chunks.parquet).")
     save_responses: bool = Field(default=False, description="Keep the generated texts.")
-    generate_charts: Annotated[bool, BeforeValidator(NotYet(False, "charts are not available yet"))] = Field(
-        default=False, description="Draw charts. Not available yet."
-    )
-    generate_report: Annotated[bool, BeforeValidator(NotYet(False, "reports are not available yet"))] = Field(
-        default=False, description="Write the report. Not available yet."
-    )
+    generate_charts: bool = Field(default=False, description="Draw the charts as files of their own (charts/*.html).")
+    generate_report: bool = Field(default=True, description="Write executive_report.html and report.md.")
 
 
 def default_load_tests() -> list[dict[str, object]]:
@@ -318,7 +284,9 @@ class Settings(BaseModel):
     )
     workload: WorkloadSettings = Field(default=WorkloadSettings(), description="What is asked.")
     comparison: ComparisonSettings = Field(default=ComparisonSettings(), description="How services are compared.")
-    slo: SloSettings | None = Field(default=None, description="The promises; without them no goodput is given.")
+    slo: SloSettings | None = Field(
+        default=None, description="The promises: goodput is held against them, and a broken one fails the run."
+    )
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="How scores are made.")
     pricing: PricingSettings = Field(default=PricingSettings(), description="What services cost.")
     output: OutputSettings = Field(default=OutputSettings(), description="What is kept.")

@@ -103,7 +103,8 @@ def _wanted(kind: str, context: Mapping[str, object], path: KeyPath) -> str | No
     if kind in _LIMITS:
         return f"must be {_LIMITS[kind]} {context[_LIMIT_KEYS[kind]]:g}"
     if kind == "string_pattern_mismatch":
-        return f"must look like {_EXAMPLES.get(str(path[-1]), context['pattern'])}"
+        example = next((_EXAMPLES[str(part)] for part in reversed(path) if str(part) in _EXAMPLES), context["pattern"])
+        return f"must look like {example}"
     return f"must be {_WANTED[kind]}" if kind in _WANTED else None
 
 
@@ -152,4 +153,9 @@ _WANTED = {
     "tuple_type": "a list (write [] for none)",
     "list_type": "a list (write [] for none)",
 }
-_EXAMPLES = {"currency": "EUR or USD", "primary": "ttft_ms.p95"}
+_EXAMPLES = {
+    "currency": "EUR or USD",
+    "primary": "ttft_ms.p95",
+    "limits": "ttft_ms.p95 or success_rate",
+    "references": "ttft_ms.p50 or requests_per_s",
+}

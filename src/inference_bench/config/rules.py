@@ -5,7 +5,7 @@ Rules that hold between several keys of a section live beside that section in `m
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic_core import PydanticCustomError
 
@@ -16,6 +16,8 @@ HEADER_NAME_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 KEY_PREFIXES = ("sk-", "sk_", "hf_", "ghp_", "gho_", "glpat-", "xox", "eyJ", "AKIA", "Bearer ", "Basic ")
 SECRET_WORDS = ("authorization", "cookie", "key", "token", "secret", "password", "credential", "auth")
 ENV_REFERENCE = "env:"
+_BRACKETS = "an IPv6 address stands in brackets, such as http://[::1]:8000"
+_NO_PORT = "has a port that is no number from 1 to 65535"
 
 
 def refuse(problem: str, *key: str | int) -> PydanticCustomError:
@@ -69,18 +71,34 @@ def url_problem(value: str) -> str | None:
     """Say what is wrong with a base URL, or None. The URL itself is never repeated: it may hold a password."""
     try:
         parts = urlsplit(value)
-        port = parts.port
     except ValueError:
-        return "is not a URL: the host or the port cannot be read"
-    if parts.scheme not in ("http", "https"):
-        return "must start with http:// or https://"
-    if parts.username is not None or parts.password is not None:
-        return "must not carry a user name or password; name a variable in api_key_env, or a header as env:VARIABLE"
-    if not parts.hostname or port == 0 or not value.isprintable() or " " in value:
-        return "is not a URL with a host, such as http://localhost:8000"
-    if parts.query or parts.fragment:
-        return "must be a base URL: nothing after ? or # (a key in it would end up in files)"
-    return None
+        return f"is not a URL: the host cannot be read; {_BRACKETS}"
+    problems = (
+        (port_problem(parts), True),
+        ("must start with http:// or https://", parts.scheme not in ("http", "https")),
+        (
+            "must not carry a user name or password; name a variable in api_key_env, or a header as env:VARIABLE",
+            parts.username is not None or parts.password is not None,
+        ),
+        (
+            "is not a URL with a host, such as http://localhost:8000",
+            not parts.hostname or not value.isprintable() or " " in value,
+        ),
+        (
+            "must be a base URL: nothing after ? or # (a key in it would end up in files)",
+            bool(parts.query or parts.fragment),
+        ),
+    )
+    return next((problem for problem, holds in problems if problem and holds), None)
+
+
+def port_problem(parts: SplitResult) -> str | None:
+    """Say what is wrong with a URL's port, or with a host whose colons are read as one; None when nothing is."""
+    try:
+        return _NO_PORT if parts.port == 0 else None
+    except ValueError:
+        place = parts.netloc.rpartition("@")[2]
+        return f"has a host that cannot be read; {_BRACKETS}" if place.count(":") > 1 and place[:1] != "[" else _NO_PORT
 
 
 def word(allowed: Collection[str], later: Collection[str]) -> "WordRule":

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from inference_bench.metrics.chunks import ChunkSource, ChunkTable
-from inference_bench.metrics.columns import Floats, RequestColumns
+from inference_bench.metrics.columns import Floats, Ints, RequestColumns
 from inference_bench.metrics.definitions import METRICS, Metric
 from inference_bench.metrics.distribution import Distribution, describe
-from inference_bench.metrics.gaps import Gaps, chunk_gaps, token_gaps
+from inference_bench.metrics.gaps import Gaps, chunk_gaps, grouped_gaps, token_gaps
 from inference_bench.metrics.goodput import Goodput, PerRequestLimits, goodput
 from inference_bench.metrics.throughput import Throughput, throughput
 from inference_bench.metrics.windows import Windows, checked, in_window, total_seconds
@@ -101,6 +101,26 @@ class MetricsCalculator:
         every = metric.compute(self._columns)[self._good]
         return every[np.isfinite(every)]
 
+    def grouped(self, metric_id: str, groups: Ints, count: int) -> list[Floats]:
+        """Return `values` split into `count` groups; `groups` tells the group of each request record, -1 of none.
+
+        Raises:
+            KeyError: there is no such metric.
+        """
+        metric = METRICS[metric_id]
+        wanted = self._good & (groups >= 0)
+        if metric.compute is None:
+            if self._chunks is None:
+                return [np.empty(0) for _ in range(count)]
+            numbers = self._columns.whole("seq").value[wanted]
+            order = np.argsort(numbers)
+            return grouped_gaps(metric_id, self._chunks, numbers[order], groups[wanted][order], count)
+        every = metric.compute(self._columns)
+        wanted &= np.isfinite(every)
+        group = groups[wanted]
+        ends = np.cumsum(np.bincount(group, minlength=count))
+        return np.split(every[wanted][np.argsort(group, kind="stable")], ends[:-1])
+
     def distribution(self, metric_id: str) -> Distribution:
         """Return the figures of a metric; `missing` counts the good requests of the window that gave no value.
 
@@ -147,9 +167,9 @@ class MetricsCalculator:
         ended = counts.ok + counts.failed
         return counts.ok / ended if ended else None
 
-    def throughput(self) -> Throughput:
-        """Return the rates inside the window."""
-        return throughput(self._columns, self._chunks, self.windows)
+    def throughput(self, windows: Windows | None = None) -> Throughput:
+        """Return the rates inside the windows, or inside some of them."""
+        return throughput(self._columns, self._chunks, self.windows if windows is None else checked(windows))
 
     def goodput(self) -> Goodput | None:
         """Return the rate of requests that met every limit; None when nothing was promised."""

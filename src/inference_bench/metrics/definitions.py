@@ -22,11 +22,15 @@ _COUNTS = "server usage first, then a given tokenizer (token_source says which)"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One definition. `better` is None where neither direction is. `pooled` values are gaps, not requests."""
+    """One definition. `better` is None where neither direction is. `pooled` values are gaps, not requests.
+
+    `words` says what it is to somebody who waits for an answer, `formula` how it comes from the marks.
+    """
 
     id: str
     unit: str
     better: Better | None
+    words: str
     formula: str
     source: str
     missing_when: str
@@ -73,22 +77,48 @@ def _stall_ms(columns: RequestColumns) -> Floats:
     return columns.number("stall_ns") / NS_PER_MS
 
 
-def _latency(name: str, formula: str, missing: str, later: str, earlier: str) -> Metric:
-    return Metric(name, "ms", "less", formula, _STAMPS, missing, _elapsed(later, earlier))
+# An id, then what it is in words, its formula, when it is missing, and the marks it is the distance of.
+def _latency(name: str, words: str, formula: str, missing: str, marks: tuple[str, str]) -> Metric:
+    return Metric(name, "ms", "less", words, formula, _STAMPS, missing, _elapsed(*marks))
 
 
-def _server(name: str, meaning: str) -> Metric:
-    return Metric(name, "ms", "less", meaning, _SERVER, "not reported", _column(name))
+def _server(name: str, words: str) -> Metric:
+    return Metric(name, "ms", "less", words, "as the server tells it", _SERVER, "not reported", _column(name))
+
+
+def _tokens(name: str, words: str) -> Metric:
+    return Metric(name, "tokens", None, words, "as counted", _COUNTS, "not told", _column(name))
 
 
 _ALL = (
-    _latency("ttft_ms", "first_token - sent", "no text arrived", "first_token_ns", "sent_ns"),
-    _latency("ttft_intended_ms", "first_token - intended", "closed loop", "first_token_ns", "intended_ns"),
-    _latency("ttfa_ms", "first_answer_token - sent", "no reasoning before it", "first_answer_token_ns", "sent_ns"),
+    _latency(
+        "ttft_ms",
+        "time to first token: how long a request waits for the first piece of generated text, answer or reasoning. "
+        "Connection set-up is not in it; a chunk without text does not end it",
+        "first_token - sent",
+        "no text arrived",
+        ("first_token_ns", "sent_ns"),
+    ),
+    _latency(
+        "ttft_intended_ms",
+        "time to first token from the moment the plan wanted the request sent: it also charges what the client and its "
+        "queue were late",
+        "first_token - intended",
+        "closed loop",
+        ("first_token_ns", "intended_ns"),
+    ),
+    _latency(
+        "ttfa_ms",
+        "time to first answer token, of a model that reasons first: when the answer itself begins",
+        "first_answer_token - sent",
+        "no reasoning before it",
+        ("first_answer_token_ns", "sent_ns"),
+    ),
     Metric(
         "tpot_ms",
         "ms",
         "less",
+        "time per output token of one request after its first chunk, on average; TTFT is not in it",
         "(last_token - first_token) / (output_tokens - tokens in the first text chunk, 1 when unknown)",
         f"{_STAMPS}; tokens: {_COUNTS}",
         "fewer than 2 tokens or 2 text chunks, or the number of tokens is unknown",
@@ -98,6 +128,7 @@ _ALL = (
         "output_tok_per_s_user",
         "tokens/s",
         "more",
+        "how fast one reader sees tokens arrive: the cadence of a request, not the throughput of the server",
         "1000 / tpot_ms",
         f"{_STAMPS}; tokens: {_COUNTS}",
         "as tpot_ms, or tpot_ms is 0",
@@ -107,6 +138,8 @@ _ALL = (
         "icl_ms",
         "ms",
         "less",
+        "inter-chunk latency: every gap between one piece of text and the next, the raw cadence that a reader sees. "
+        "Its p99 is one over all gaps, not one of means",
         "gaps between consecutive text chunks, pooled; zero gaps stay",
         _STAMPS,
         "fewer than 2 chunks",
@@ -116,32 +149,58 @@ _ALL = (
         "itl_ms",
         "ms",
         "less",
+        "inter-token latency: the same gaps per token, for engines that put several tokens into one chunk",
         "gap per token, pooled, amortised: a gap before a chunk of k tokens counts as k values of gap/k",
         f"{_STAMPS}; tokens per chunk as the protocol tells them",
         "tokens per chunk unknown",
         None,
     ),
-    Metric("stall_ms", "ms", "less", "the longest icl gap of a request", _STAMPS, "fewer than 2 chunks", _stall_ms),
-    _latency("e2e_ms", "last_token - sent", "the stream did not end properly", "last_token_ns", "sent_ns"),
+    Metric(
+        "stall_ms",
+        "ms",
+        "less",
+        "the longest silence in the middle of an answer",
+        "the longest icl gap of a request",
+        _STAMPS,
+        "fewer than 2 chunks",
+        _stall_ms,
+    ),
+    _latency(
+        "e2e_ms",
+        "end to end: from sending the request to its last piece of text. It grows with the answer's length",
+        "last_token - sent",
+        "the stream did not end properly",
+        ("last_token_ns", "sent_ns"),
+    ),
     _latency(
         "e2e_intended_ms",
+        "end to end from the moment the plan wanted the request sent",
         "last_token - intended",
         "the stream did not end properly; closed loop",
-        "last_token_ns",
-        "intended_ns",
+        ("last_token_ns", "intended_ns"),
     ),
-    _latency("send_lag_ms", "sent - intended", "closed loop", "sent_ns", "intended_ns"),
     _latency(
-        "connect_ms", "TCP and TLS set-up of a new connection", "connection reused", "connected_ns", "connect_start_ns"
+        "send_lag_ms",
+        "how late the client sent a request against its plan: a sign of the client's health, not of the server's",
+        "sent - intended",
+        "closed loop",
+        ("sent_ns", "intended_ns"),
     ),
-    Metric("output_tokens", "tokens", None, "generated tokens", _COUNTS, "not told", _column("output_tokens")),
-    Metric("prompt_tokens", "tokens", None, "prompt tokens", _COUNTS, "not told", _column("prompt_tokens")),
-    _server("server_ttft_ms", "time to first token as the server tells it"),
-    _server("server_queue_ms", "time in the server's queue as it tells it"),
-    _server("server_prefill_ms", "prefill time as the server tells it"),
-    _server("server_decode_ms", "decode time as the server tells it"),
-    _server("server_total_ms", "total time as the server tells it"),
-    _server("server_load_ms", "model load time as the server tells it"),
+    _latency(
+        "connect_ms",
+        "what it takes to open a connection, where one was needed; never inside TTFT",
+        "TCP and TLS set-up of a new connection",
+        "connection reused",
+        ("connected_ns", "connect_start_ns"),
+    ),
+    _tokens("output_tokens", "how many tokens were generated for a request, reasoning included"),
+    _tokens("prompt_tokens", "how many tokens the prompt of a request has, as this server's tokenizer cuts it"),
+    _server("server_ttft_ms", "time to first token as the server saw it, the network not in it"),
+    _server("server_queue_ms", "how long a request waited in the server before it was worked on"),
+    _server("server_prefill_ms", "how long the server took to read the prompt"),
+    _server("server_decode_ms", "how long the server took to generate the answer"),
+    _server("server_total_ms", "how long the request took inside the server"),
+    _server("server_load_ms", "how long the server took to load the model, where it had to (Ollama)"),
 )
 
 METRICS: Mapping[str, Metric] = {metric.id: metric for metric in _ALL}

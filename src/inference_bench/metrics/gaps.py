@@ -3,6 +3,7 @@
 The p99 of these is a p99 over gaps, never over per-request means. Which requests count is the calculator's business.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +21,7 @@ class Gaps(NamedTuple):
 
 def chunk_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
     """Return every gap between consecutive text chunks of the wanted requests (icl_ms)."""
-    found: list[Floats] = []
-    requests = 0
-    for piece in chunks.pieces(wanted):
-        found.append(np.diff(piece.arrival_ns)[_within(piece.lengths)] / NS_PER_MS)
-        requests += int(np.count_nonzero(piece.lengths > 1))
-    return Gaps(np.concatenate(found) if found else np.empty(0), requests)
+    return _pooled(_chunk_gaps, chunks, wanted)
 
 
 def token_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
@@ -34,15 +30,53 @@ def token_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
     A request with any chunk of unknown tokens gives none. A chunk that carried text but no token (text held back by
     the server) ends no gap: the time goes to the next chunk that brings tokens.
     """
+    return _pooled(_token_gaps, chunks, wanted)
+
+
+def grouped_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints, groups: Ints, count: int) -> list[Floats]:
+    """Return the pooled gaps of icl_ms or itl_ms per group of requests.
+
+    `wanted` are sorted request numbers, `groups` the group (0 to count - 1) of each of them.
+    """
+    of_piece = {"icl_ms": _chunk_gaps, "itl_ms": _token_gaps}[metric_id]
+    found: list[Floats] = [np.empty(0)]
+    belongs: list[Ints] = [np.empty(0, dtype=np.int64)]
+    for whole in chunks.pieces(wanted):
+        piece, values, owners = of_piece(whole)
+        found.append(values)
+        belongs.append(groups[np.searchsorted(wanted, piece.numbers)][owners])
+    group = np.concatenate(belongs)
+    order = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group, minlength=count))
+    return np.split(np.concatenate(found)[order], ends[:-1])
+
+
+# The requests of a piece that count, their gaps in ms, and for each gap the position of its request among them.
+_Of = Callable[[Piece], tuple[Piece, Floats, Ints]]
+
+
+def _pooled(of_piece: _Of, chunks: ChunkTable, wanted: Ints) -> Gaps:
     found: list[Floats] = []
     requests = 0
     for whole in chunks.pieces(wanted):
-        piece = _bearing_tokens(whole.of(whole.tokens_known()))
-        within = _within(piece.lengths)
-        tokens = piece.tokens[1:][within]
-        found.append(np.repeat(np.diff(piece.arrival_ns)[within] / (NS_PER_MS * tokens), tokens))
+        piece, values, _ = of_piece(whole)
+        found.append(values)
         requests += int(np.count_nonzero(piece.lengths > 1))
     return Gaps(np.concatenate(found) if found else np.empty(0), requests)
+
+
+def _chunk_gaps(piece: Piece) -> tuple[Piece, Floats, Ints]:
+    owners = np.repeat(np.arange(piece.lengths.size), np.maximum(piece.lengths - 1, 0))
+    return piece, np.diff(piece.arrival_ns)[_within(piece.lengths)] / NS_PER_MS, owners
+
+
+def _token_gaps(whole: Piece) -> tuple[Piece, Floats, Ints]:
+    piece = _bearing_tokens(whole.of(whole.tokens_known()))
+    within = _within(piece.lengths)
+    tokens = piece.tokens[1:][within]
+    owners = np.repeat(np.arange(piece.lengths.size), np.maximum(piece.lengths - 1, 0))
+    gaps = np.repeat(np.diff(piece.arrival_ns)[within] / (NS_PER_MS * tokens), tokens)
+    return piece, gaps, np.repeat(owners, tokens)
 
 
 def _within(lengths: Ints) -> Bools:

@@ -60,9 +60,9 @@ def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Wind
     )
 
 
-def cost_per_million_output_tokens(price_per_hour: float, output_tokens_per_s: float | None) -> float | None:
-    """Return the price of a million output tokens at this rate; None without a rate."""
-    return price_per_hour / 3600 / output_tokens_per_s * 1e6 if output_tokens_per_s else None
+def cost_per_million_tokens(price_per_hour: float, tokens_per_s: float | None) -> float | None:
+    """Return the price of a million tokens at this rate; None without a rate."""
+    return price_per_hour / 3600 / tokens_per_s * 1e6 if tokens_per_s else None
 
 
 def _unknown_tokens(columns: RequestColumns, windows: Windows, good: Bools) -> dict[str, Bools]:

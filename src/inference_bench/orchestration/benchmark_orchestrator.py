@@ -1,6 +1,7 @@
 """The main story: a planned run is measured, kept, summed up.
 
-plan -> run folder -> workers -> every test -> tables -> summary. What was measured survives whatever happens: Ctrl-C,
+plan -> run folder -> workers -> every test -> further blocks, where wanted -> tables -> summary, comparison, gates ->
+documents. What was measured survives whatever happens: Ctrl-C,
 a worker that dies, an error of ours.
 """
 
@@ -9,26 +10,31 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from inference_bench.api.clock import kernel_stamps_work
 from inference_bench.config.loader import redacted_config
-from inference_bench.discovery.services import FoundService
-from inference_bench.errors import BenchError
+from inference_bench.errors import BenchError, UsageError
+from inference_bench.orchestration.closing import Documents, close_run, write_documents_of
+from inference_bench.orchestration.run_design import design_of, with_completed
 from inference_bench.orchestration.run_plan import RunPlan, planned_test
 from inference_bench.orchestration.service_orchestrator import OpenServices, timeouts_of
+from inference_bench.orchestration.until_decided import Measured, Until
+from inference_bench.results.comparison import Comparison, read_comparison
 from inference_bench.results.environment import describe_environment
 from inference_bench.results.finalise import FinalStatus, finalise
 from inference_bench.results.folder import RunFolder
+from inference_bench.results.gate_expression import GateExpression
+from inference_bench.results.gates import Gates, read_gates
 from inference_bench.results.liveness import this_process
-from inference_bench.results.manifest import ClockAnchor, Manifest, ServiceFacts, StampSource
+from inference_bench.results.manifest import ClockAnchor, Manifest, StampSource
 from inference_bench.results.manifest import Window as KeptWindow
 from inference_bench.results.summary import Summary, read_summary
-from inference_bench.testing.analyzers import write_summaries
-from inference_bench.testing.context import RunContext, Watcher, Window
+from inference_bench.testing.context import Ran, RunContext, Watcher, Window
 from inference_bench.testing.frames import Tally
 from inference_bench.testing.load_runner import run_load
-from inference_bench.testing.plan import TtftPlan
+from inference_bench.testing.plan import LoadPlan, TtftPlan
 from inference_bench.testing.pool import WorkerPool
 from inference_bench.testing.rendering import Renderer
 from inference_bench.testing.ttft_runner import run_ttft
@@ -38,35 +44,68 @@ Counts = Mapping[tuple[str, str], Tally]
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """A plan with what makes this run this run. `nonce` starts every prompt's unique prefix."""
+    """A plan with what makes this run this run. `nonce` starts every prompt's unique prefix.
+
+    With `until_decided` the run goes on after its plan, for `budget_seconds` at most (None: as configured).
+    """
 
     plan: RunPlan
     opened: OpenServices
     nonce: str
     output_directory: Path
     name: str
+    until_decided: bool = False
+    budget_seconds: float | None = None
+    fail_if: tuple[GateExpression, ...] = ()
+
+    @property
+    def budget(self) -> float:
+        """How long the run may go on after its plan, in seconds."""
+        given = self.budget_seconds
+        return self.plan.settings.comparison.budget if given is None else given
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What became of a run. `failure` is set when a process of ours died; what was measured is kept then too."""
+    """What became of a run. `failure` is set when a process of ours died, or the services could not be compared; what
+    was measured is kept then too. `warnings` say which documents could not be made, and how to make them.
+    """
 
     folder: RunFolder
     summary: Summary
     interrupted: bool
     failure: BenchError | None = None
+    comparison: Comparison | None = None
+    gates: Gates | None = None
+    documents: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 async def run_benchmark(
-    given: RunInput, *, watcher: Watcher, on_counts: Callable[[Counts], None], stop: asyncio.Event
+    given: RunInput,
+    *,
+    watcher: Watcher,
+    on_counts: Callable[[Counts], None],
+    stop: asyncio.Event,
+    on_folder: Callable[[Path], None] = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> RunOutcome:
-    """Measure the plan and return where the results are. Raises RunFolderError, WorkerDiedError."""
+    """Measure the plan and return where the results are.
+
+    `on_folder` is told the run folder before anything is measured; `tell` gets a line about each look of a run that
+    goes on until it is decided. Raises RunFolderError, WorkerDiedError, UsageError.
+    """
+    if given.until_decided and len(given.plan.services) < 2:
+        raise UsageError("a run goes on until it is decided only between services, and there is one")
     stamps = kernel_stamps_work()
     folder = _create_folder(given, "kernel" if stamps else "read")
+    on_folder(folder.path)
     interrupted = False
     failure: BenchError | None = None
     try:
-        interrupted = await _measure(given, folder, watcher, on_counts, stop, stamps=stamps)
+        interrupted = await _measure(
+            given, folder, watcher=watcher, on_counts=on_counts, stop=stop, tell=tell, stamps=stamps
+        )
     except BenchError as error:
         failure = error
     status: FinalStatus = "failed" if failure is not None else "partial" if interrupted else "complete"
@@ -74,23 +113,46 @@ async def run_benchmark(
         folder.update(lambda manifest: manifest.model_copy(update={"status": "failed"}))
         raise failure
     # In a thread, so that a second Ctrl-C is heard while a long run is being written out.
-    save = given.plan.settings.output.save_raw_data
-    await asyncio.to_thread(finalise, folder, status=status, save_raw_data=save, summarise=write_summaries)
+    problem, documents = await asyncio.to_thread(_finish, folder, given, status)
     summary = read_summary(folder)
     assert summary is not None
-    return RunOutcome(folder, summary, interrupted, failure)
+    return RunOutcome(
+        folder,
+        summary,
+        interrupted,
+        failure or problem,
+        comparison=None if problem is not None else read_comparison(folder),
+        gates=read_gates(folder),
+        documents=documents.paths,
+        warnings=documents.warnings,
+    )
+
+
+def _finish(folder: RunFolder, given: RunInput, status: FinalStatus) -> tuple[BenchError | None, Documents]:
+    """Turn the journal into tables, figures, verdicts and documents; return what could not be compared or made."""
+    problems: list[BenchError | None] = []
+    finalise(
+        folder,
+        status=status,
+        save_raw_data=given.plan.settings.output.save_raw_data,
+        summarise=lambda ended: problems.append(close_run(ended, fail_if=given.fail_if)),
+    )
+    return problems[0], write_documents_of(folder)
 
 
 async def _measure(
     given: RunInput,
     folder: RunFolder,
+    *,
     watcher: Watcher,
     on_counts: Callable[[Counts], None],
     stop: asyncio.Event,
-    *,
+    tell: Callable[[str], None],
     stamps: bool,
 ) -> bool:
-    """Run every test; return whether the run was interrupted. Raises WorkerDiedError."""
+    """Run every test, and go on until it is decided where that is wanted; return whether the run was interrupted.
+    Raises WorkerDiedError.
+    """
     plan = given.plan
     settings = plan.settings
     pool = WorkerPool(
@@ -111,17 +173,29 @@ async def _measure(
             record_window=lambda test, service, window: _keep_window(folder, test, service, window),
             stop=stop,
         )
+        measured: dict[str, Measured] = {}
         for test in plan.tests:
             if stop.is_set():
                 return True
-            shape = plan.shapes[test.name]
-            if isinstance(test, TtftPlan):
-                interrupted = await run_ttft(context, test, shape)
-            else:
-                interrupted = await run_load(context, test, shape)
-            if interrupted:
+            ran, measured[test.name] = await _run_test(context, plan, test)
+            folder.update(partial(with_completed, test=test.name, completed=ran.completed))
+            if ran.interrupted:
                 return True
+        if given.until_decided:
+            return await Until(context, plan, folder, given.budget, tell).run(measured)
     return False
+
+
+async def _run_test(context: RunContext, plan: RunPlan, test: TtftPlan | LoadPlan) -> tuple[Ran, Measured]:
+    began = time.monotonic()
+    measured = Measured(test)
+    shape = plan.shapes[test.name]
+    if isinstance(test, TtftPlan):
+        ran, planned = await run_ttft(context, test, shape), test.blocks
+    else:
+        ran, planned = await run_load(context, test, shape), test.rounds
+    measured.add(ran, time.monotonic() - began, began=planned)
+    return ran, measured
 
 
 def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
@@ -142,43 +216,14 @@ def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
         nonce=given.nonce,
         config=redacted_config(settings),  # type: ignore[arg-type]  # plain JSON values, by its contract
         environment=describe_environment(Path.cwd()),
-        services=tuple(
-            _facts(found, service.target.sockaddr, service.client.engine)
-            for found, service in zip(given.opened.services, given.plan.services, strict=True)
-        ),
+        services=given.plan.facts,
         plan=tuple(planned_test(test) for test in given.plan.tests),
+        design=design_of(given.plan, given.nonce, budget_seconds=given.budget if given.until_decided else None),
         process=this_process(),
         notes=(*given.opened.notes, *given.plan.notes),
     )
     folder.write_manifest(manifest)
     return folder
-
-
-def _facts(found: FoundService, sockaddr: tuple[str | int, ...], engine: str) -> ServiceFacts:
-    """Return what is known of a service: only what it said, or how it was reached."""
-    identity = found.identity
-    host, port = str(sockaddr[0]), sockaddr[1]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    said: dict[str, object] = {}
-    if identity is not None:
-        model = identity.facts_of(found.model)
-        if model is not None:
-            said = {key: getattr(model, key) for key in ("context_length", "quantisation", "dtype", "parameter_size")}
-        said |= {"slots": identity.slots, "max_concurrent_requests": identity.max_concurrent_requests}
-        said = {key: value for key, value in said.items() if value is not None}
-        said["evidence"] = list(identity.evidence)
-    return ServiceFacts(
-        name=found.name,
-        engine=engine,
-        dialect=found.dialect,
-        product=None if identity is None else identity.product,
-        version=None if identity is None else identity.version,
-        model=found.model,
-        url=found.url,
-        addresses=(address,),
-        simulated=found.simulated,
-        said=said,  # type: ignore[arg-type]  # plain JSON values
-    )
 
 
 def _keep_window(folder: RunFolder, test: str, service: str, window: Window) -> None:

@@ -8,8 +8,11 @@ from inference_bench.api.targets import TargetError, resolve
 from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
 from inference_bench.discovery.url_resolver import is_loopback
 from inference_bench.errors import NoServiceError, UsageError
+from inference_bench.orchestration.service_facts import samples_of, service_facts
 from inference_bench.orchestration.service_orchestrator import OpenServices
-from inference_bench.results.manifest import LoadShape, PlannedTest
+from inference_bench.results.comparison import FairnessNote
+from inference_bench.results.fairness import notes_before
+from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts
 from inference_bench.testing.limits import check_limits, needs
 from inference_bench.testing.plan import Estimate, LoadPlan, TtftPlan, estimate, make_plans
 from inference_bench.testing.rendering import ServiceUnderTest, TestShape
@@ -30,7 +33,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Everything that is decided before the first request."""
+    """Everything that is decided before the first request.
+
+    `facts` says what is known of each service, in their order; `fairness` what makes them unlike each other.
+    """
 
     settings: Settings
     services: tuple[ServiceUnderTest, ...]
@@ -39,6 +45,8 @@ class RunPlan:
     estimates: tuple[Estimate, ...]
     workers: int
     notes: tuple[str, ...]
+    facts: tuple[ServiceFacts, ...]
+    fairness: tuple[FairnessNote, ...]
 
     @property
     def requests(self) -> int:
@@ -87,14 +95,26 @@ def make_run_plan(
     count = workers or _auto_workers(plans)
     notes = [f"{plan.name}: {_rounds_note(plan)}" for plan in plans if _rounds_note(plan)]
     notes += check_limits([needs(plan, len(services), count, settings.services.timeout_seconds) for plan in plans])
+    shapes = {plan.name: _shape(plan, settings) for plan in plans}
+    samples = samples_of(shapes)
+    facts = tuple(
+        service_facts(found, service, samples) for found, service in zip(opened.services, services, strict=True)
+    )
     return RunPlan(
         settings=settings,
         services=tuple(services),
         tests=tuple(plans),
-        shapes={plan.name: _shape(plan, settings) for plan in plans},
+        shapes=shapes,
         estimates=tuple(estimate(plan, len(services)) for plan in plans),
         workers=count,
         notes=tuple(notes),
+        facts=facts,
+        fairness=notes_before(
+            facts,
+            declared_model=settings.benchmark.model,
+            users=max((plan.settings.concurrent_users or 0 for plan in plans if isinstance(plan, LoadPlan)), default=0),
+            unique_prompts=all(shape.unique for shape in shapes.values()),
+        ),
     )
 
 

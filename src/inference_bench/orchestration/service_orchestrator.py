@@ -14,6 +14,7 @@ from inference_bench.api.protocols import ChatRequest, Endpoint
 from inference_bench.api.unified_client import Answer, UnifiedClient
 from inference_bench.config.loader import LoadedSettings
 from inference_bench.config.service_models import ServicesSettings
+from inference_bench.discovery.fact_finder import learn_facts
 from inference_bench.discovery.health_checker import HealthStatus
 from inference_bench.discovery.service_finder import find_services
 from inference_bench.discovery.services import FoundService, to_endpoint
@@ -21,7 +22,6 @@ from inference_bench.discovery.sources import LOCAL_PORTS, SimulatedSource
 from inference_bench.discovery.url_resolver import is_loopback
 from inference_bench.errors import NoServiceError
 
-SIMULATED_ENGINES = ("vllm", "tgi", "ollama")
 SIMULATED_ENGINES = ("vllm", "tgi", "ollama")  # what --simulate starts
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -77,7 +77,7 @@ async def open_services(
     async with found_services(loaded, environ=environ, only=only) as found:
         usable = choose_usable(found, loaded.settings.services, only=only, skip_unhealthy=skip_unhealthy)
         yield OpenServices(
-            services=usable,
+            services=await learn_facts(usable, environ),
             left_out=tuple(service for service in found if service not in usable),
             endpoints=tuple(to_endpoint(service, environ) for service in usable),
             notes=story_notes(found, environ),

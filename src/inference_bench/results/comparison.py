@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from inference_bench.errors import RunFolderError
 from inference_bench.results.atomic import write_atomically
 from inference_bench.results.folder import RunFolder
+from inference_bench.results.json_model import first_problem
 from inference_bench.results.schema import SCHEMA_VERSION
 
 COMPARISON_JSON: Final = "comparison.json"
@@ -140,14 +141,17 @@ def load_comparison(path: Path) -> Comparison:
     try:
         return Comparison.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunFolderError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise RunFolderError(f"{path} is damaged: {first_problem(error)}") from error
 
 
 def write_comparison(folder: RunFolder, comparison: Comparison) -> None:
     """Write comparison.json, whole or not at all."""
-    write_atomically(folder.file(COMPARISON_JSON), comparison.model_dump_json(indent=2).encode() + b"\n")
+    save_comparison(folder.file(COMPARISON_JSON), comparison)
+
+
+def save_comparison(path: Path, comparison: Comparison) -> None:
+    """Write a comparison to a file, whole or not at all. Raises OSError."""
+    write_atomically(path, comparison.model_dump_json(indent=2).encode() + b"\n")
 
 
 def comparison_json_schema() -> dict[str, JsonValue]:

@@ -6,6 +6,7 @@ memory.
 """
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -21,6 +23,8 @@ from inference_bench.metrics.columns import RequestColumns
 from inference_bench.metrics.definitions import METRICS
 from inference_bench.metrics.records import REQUEST_COLUMNS
 from inference_bench.results.atomic import replacing
+from inference_bench.results.comparison import read_comparison
+from inference_bench.results.comparison_markdown import comparison_markdown
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Run
 from inference_bench.results.markdown import run_markdown
@@ -34,6 +38,9 @@ SUFFIXES: Final = {
     "markdown": ".md",
 }
 _BATCH_ROWS: Final = 4096
+_CONTROL_PATTERN: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_FURTHER_CONTROLS: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 _RAW: Final = frozenset(column.name for column in REQUEST_COLUMNS)
 _COMPUTED: Final = tuple(
     (metric.id, metric.compute) for metric in METRICS.values() if metric.compute and metric.id not in _RAW
@@ -75,14 +82,34 @@ def _csv(run: Run) -> Iterator[bytes]:
     header = True
     for batch in _rows(run):
         text = io.BytesIO()
-        pa_csv.write_csv(batch, text, pa_csv.WriteOptions(include_header=header))
+        pa_csv.write_csv(_without_controls(batch), text, pa_csv.WriteOptions(include_header=header))
         header = False
         yield text.getvalue()
 
 
 def _json_lines(run: Run) -> Iterator[bytes]:
     for batch in _rows(run):
-        yield b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in batch.to_pylist())
+        rows = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in batch.to_pylist())
+        # JSON escapes only the first 32 controls by itself; the others stand only inside its strings.
+        yield _FURTHER_CONTROLS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), rows)
+
+
+def _without_controls(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    """Return the rows with control characters in texts written as \\x1b: CSV has no escape, and terminals obey them.
+
+    Tabs and line ends stay. JSON and Parquet keep every character as it came.
+    """
+    for position, field in enumerate(batch.schema):
+        if pa.types.is_string(field.type):
+            column = batch.column(position)
+            if pc.any(pc.match_substring_regex(column, _CONTROL_PATTERN)).as_py():
+                texts = [None if text is None else _CONTROL.sub(_written, text) for text in column.to_pylist()]
+                batch = batch.set_column(position, field, pa.array(texts, type=field.type))
+    return batch
+
+
+def _written(found: "re.Match[str]") -> str:
+    return f"\\x{ord(found[0]):02x}"
 
 
 def _parquet(run: Run, path: Path) -> None:
@@ -103,7 +130,10 @@ def _markdown(run: Run) -> Iterator[bytes]:
             f"{run.folder.test_id} has no summary: it did not run to its end",
             hint="Its requests can be exported as csv, json or parquet.",
         )
+    comparison = read_comparison(run.folder)
     yield run_markdown(run.manifest, summary).encode()
+    if comparison is not None:
+        yield "\n".join(["", *comparison_markdown(comparison), ""]).encode()
 
 
 def _schema() -> pa.Schema:
@@ -143,9 +173,19 @@ def _exported(run: Run, batch: "pa.RecordBatch", schema: pa.Schema) -> "pa.Recor
     arrays: list[pa.Array[Any]] = [
         pa.array([run.folder.test_id] * batch.num_rows, type=pa.string()),
         pa.array([run.manifest.simulated] * batch.num_rows, type=pa.bool_()),
-        *(batch.column(name).cast(schema.field(name).type) for name in batch.schema.names),
+        *(_stored(batch, schema.field(column.name)) for column in REQUEST_COLUMNS),
     ]
     for _, compute in _COMPUTED:
         values = compute(columns)
         arrays.append(pa.array(values, mask=~(good & np.isfinite(values))))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _stored(batch: "pa.RecordBatch", field: "pa.Field[Any]") -> "pa.Array[Any]":
+    """Return a column as it is exported; null throughout where an older version wrote the file without it."""
+    stored: pa.Array[Any]
+    if field.name in batch.schema.names:
+        stored = batch.column(field.name).cast(field.type)
+    else:
+        stored = pa.nulls(batch.num_rows, field.type)
+    return stored

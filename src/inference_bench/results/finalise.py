@@ -28,11 +28,12 @@ CHUNKS: Final = "chunks.parquet"
 WORKER_SAMPLES: Final = "worker_samples.parquet"
 WRITER_SECONDS: Final = 10.0  # a decoder whose coordinator was killed writes out its rest in far less
 _REMOVING: Final = "journal.removing"
+_INTERIM: Final = "look"
 _GROUP_ROWS: Final = 131_072
 _GROUP_BYTES: Final = 4_000_000
 _MARKS: Final = {"chunks": ["seq", "arrival_ns", "read_ns"]}
 
-Summarise = Callable[[RunFolder], None]
+Summarise = Callable[[RunFolder], object]  # what it returns is the caller's business
 FinalStatus = Literal["complete", "partial", "failed"]
 
 
@@ -53,10 +54,11 @@ def finalise(
     Raises:
         RunFolderError: there is no journal to read.
     """
-    manifest = _write_tables(folder, save_raw_data=save_raw_data, cut_short=status != "complete")
+    chunks = (folder.path if save_raw_data else folder.journal) / CHUNKS
+    _write_tables(folder, folder, chunks=chunks, cut_short=status != "complete")
     if summarise is not None:
         summarise(folder)
-    return _close(folder, manifest, status)
+    return _close(folder, status)
 
 
 def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifest:
@@ -83,7 +85,7 @@ def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifes
         raise RunFolderError(f"{folder.test_id} holds neither a journal nor {REQUESTS}: nothing was measured")
     if summarise is not None:
         summarise(folder)
-    return _close(folder, manifest, status)
+    return _close(folder, status)
 
 
 def remove_journal(folder: RunFolder) -> None:
@@ -102,7 +104,31 @@ def chunks_file(folder: RunFolder) -> Path | None:
     return next((path for path in (folder.file(CHUNKS), folder.journal / CHUNKS) if path.is_file()), None)
 
 
-def _write_tables(folder: RunFolder, *, save_raw_data: bool, cut_short: bool) -> Manifest:
+def interim_run(folder: RunFolder) -> RunFolder:
+    """Write what the journal of a run holds so far as a run of its own, to be looked at while the run goes on.
+
+    It stands inside the journal, with which it goes at the latest; the journal itself stays as it is. One that was
+    left from an earlier look is replaced.
+
+    Raises:
+        RunFolderError: there is no journal to read.
+    """
+    remove_interim(folder)
+    interim = RunFolder(folder.journal / _INTERIM)
+    interim.path.mkdir()
+    _write_tables(folder, interim, chunks=interim.file(CHUNKS), cut_short=False)
+    return interim
+
+
+def remove_interim(folder: RunFolder) -> None:
+    """Remove what `interim_run` made; nothing happens where there is none."""
+    path = folder.journal / _INTERIM
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
+def _write_tables(folder: RunFolder, into: RunFolder, *, chunks: Path, cut_short: bool) -> None:
+    """Write the tables of what `folder`'s journal holds, and the manifest they belong to, into a run folder."""
     if not folder.journal.is_dir():
         raise RunFolderError(f"{folder.test_id} has no journal")
     manifest = folder.read_manifest()
@@ -110,25 +136,28 @@ def _write_tables(folder: RunFolder, *, save_raw_data: bool, cut_short: bool) ->
     manifest = manifest.model_copy(update={"simulated": simulated})
     if cut_short:
         manifest = with_cut_windows(manifest, read_journal(folder.journal))
-    _write(folder.file(REQUESTS), "requests", _placed(read_journal(folder.journal), manifest), simulated=simulated)
-    chunks = (folder.path if save_raw_data else folder.journal) / CHUNKS
+    _write(into.file(REQUESTS), "requests", _placed(read_journal(folder.journal), manifest), simulated=simulated)
     _write(chunks, "chunks", read_journal(folder.journal, "chunks"), simulated=simulated)
-    _write(folder.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
-    folder.write_manifest(manifest)
+    _write(into.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
+    into.write_manifest(manifest)
     # Arrow keeps freed memory for itself; what comes next needs it for NumPy.
     pa.default_memory_pool().release_unused()
-    return manifest
 
 
-def _close(folder: RunFolder, manifest: Manifest, status: FinalStatus) -> Manifest:
+def _close(folder: RunFolder, status: FinalStatus) -> Manifest:
     """Say in the manifest what became of the run and what it left; the journal goes last."""
-    manifest = manifest.model_copy(update={"status": status, "files": _files(folder)})
-    folder.write_manifest(manifest)
+    manifest = folder.update(lambda so_far: so_far.model_copy(update={"status": status, "files": files_of(folder)}))
     remove_journal(folder)
     return manifest
 
 
-def _files(folder: RunFolder) -> dict[str, FileFacts]:
+def list_files(folder: RunFolder) -> Manifest:
+    """Bring the manifest's list of files up to date, after something was added to a run that is closed."""
+    return folder.update(lambda manifest: manifest.model_copy(update={"files": files_of(folder)}))
+
+
+def files_of(folder: RunFolder) -> dict[str, FileFacts]:
+    """Return the files of a run, its manifest and journal left out, by their path within the folder."""
     found = {}
     for path in sorted(folder.path.rglob("*")):
         name = path.relative_to(folder.path).as_posix()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from inference_bench.errors import RunFolderError
 from inference_bench.results.atomic import write_atomically
+from inference_bench.results.json_model import first_problem
 from inference_bench.results.liveness import is_alive
 from inference_bench.results.manifest import Manifest, RunStatus
 from inference_bench.results.schema import SCHEMA_VERSION
@@ -109,9 +110,7 @@ class RunFolder:
                 )
             return Manifest.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RunFolderError(f"{path} is damaged: {where}: {first['msg']}") from error
+            raise RunFolderError(f"{path} is damaged: {first_problem(error)}") from error
         except ValueError as error:
             raise RunFolderError(f"{path} is damaged: it is not JSON") from error
 

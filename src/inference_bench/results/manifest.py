@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from inference_bench.results.design import Design
 from inference_bench.results.environment import Environment
 from inference_bench.results.liveness import ProcessMark
 from inference_bench.results.schema import SCHEMA_VERSION
@@ -97,7 +98,10 @@ class FileFacts(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The run. `windows` maps test and service to the windows of the rounds that were completed."""
+    """The run. `windows` maps test and service to the windows of the rounds that were completed.
+
+    `design` says how the experiment was made; None in runs of versions that did not keep it.
+    """
 
     model_config = _MODEL
 
@@ -117,9 +121,15 @@ class Manifest(BaseModel):
     files: dict[str, FileFacts] = Field(default_factory=dict)
     plan: tuple[PlannedTest, ...] = ()
     windows: dict[str, dict[str, tuple[Window, ...]]] = Field(default_factory=dict)
+    design: Design | None = None
     process: ProcessMark | None = None
     notes: tuple[str, ...] = ()
 
     def window_bounds(self, test: str, service: str) -> tuple[tuple[int, int], ...]:
         """Return the windows of one service in one test as (start_ns, end_ns); none when they are not known."""
         return tuple((window.start_ns, window.end_ns) for window in self.windows.get(test, {}).get(service, ()))
+
+    def rounds_of(self, test: PlannedTest) -> int:
+        """Return how many rounds a test has: the planned ones, and those added until it was decided."""
+        design = None if self.design is None else self.design.tests.get(test.name)
+        return test.rounds if design is None or design.unit != "round" else max(test.rounds, design.run)

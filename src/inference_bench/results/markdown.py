@@ -4,7 +4,7 @@ import unicodedata
 
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.summary import Summary, TestSummary
-from inference_bench.results.summary_view import MISSING, rows
+from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#|~!"})
 
@@ -30,6 +30,8 @@ def _test(test: TestSummary) -> list[str]:
     lines = [f"## {escaped(test.name)}", ""]
     if test.validity.verdict != "valid":
         lines += [f"**{test.validity.verdict.upper()}: {escaped('; '.join(test.validity.reasons))}**", ""]
+    for warning in sanity_warnings(test):
+        lines += [f"**NOT SOUND: {escaped(warning)}**", ""]
     names = [escaped(name) for name in test.services]
     lines += ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for label, cells in rows(test):

@@ -6,7 +6,8 @@ from typing import Any
 from inference_bench.metrics.calculator import MetricsCalculator
 from inference_bench.metrics.definitions import METRICS
 from inference_bench.metrics.distribution import CONFIDENCE, Distribution
-from inference_bench.metrics.throughput import cost_per_million_output_tokens
+from inference_bench.metrics.sanity import Answers, judge_answers
+from inference_bench.metrics.throughput import cost_per_million_tokens
 from inference_bench.results.summary import (
     ColdStartFacts,
     CostFacts,
@@ -14,6 +15,7 @@ from inference_bench.results.summary import (
     Intervals,
     LowerTail,
     RequestFacts,
+    SanityFacts,
     ServiceSummary,
     StampsSummary,
     ThroughputFacts,
@@ -79,6 +81,16 @@ def figures(metric_id: str, found: Distribution) -> UpperTail | LowerTail:
     return LowerTail(**values) if metric.better == "more" else UpperTail(**values)
 
 
+def with_sanity(services: Mapping[str, ServiceSummary], answers: Mapping[str, Answers]) -> dict[str, ServiceSummary]:
+    """Return the services of one test with the judgement of their answers, which needs all of them to be seen."""
+    judged = judge_answers(answers)
+    facts = {
+        name: None if one is None else SanityFacts.model_validate(one, from_attributes=True)
+        for name, one in judged.items()
+    }
+    return {name: service.model_copy(update={"sanity": facts[name]}) for name, service in services.items()}
+
+
 def worst(validities: Mapping[str, Validity]) -> Validity:
     """Return the validity of a test from its services': the worst verdict, each reason with the service it is about."""
     if not validities:
@@ -98,5 +110,5 @@ def _intervals(found: Distribution) -> Intervals | None:
 def _cost(price: tuple[str, float], rate: float | None) -> CostFacts:
     currency, per_hour = price
     return CostFacts(
-        currency=currency, per_hour=per_hour, per_million_output_tokens=cost_per_million_output_tokens(per_hour, rate)
+        currency=currency, per_hour=per_hour, per_million_output_tokens=cost_per_million_tokens(per_hour, rate)
     )

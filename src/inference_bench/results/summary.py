@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from inference_bench.errors import RunFolderError
 from inference_bench.results.atomic import write_atomically
 from inference_bench.results.folder import RunFolder
+from inference_bench.results.json_model import first_problem
 from inference_bench.results.manifest import LoadShape, TestKind
 from inference_bench.results.schema import SCHEMA_VERSION
 
@@ -156,8 +157,32 @@ class CostFacts(BaseModel):
     per_million_output_tokens: Number
 
 
+class SanityFacts(BaseModel):
+    """Whether the answers look like answers; the rules stand in `metrics.sanity`.
+
+    Of the `checked` good answers of the window, `garbled` and `short` (wildly, beside the other services') do not look
+    sound; `kinds` says by which rule the garbled do not, `paired` how many answers another service's length could be
+    held against. `empty` and `truncated` are among the failed. `sound_rate`: sound ones of all that ended, null when
+    nothing did. `flagged`: more than 1 % are not sound; `reason` then says what is wrong.
+    """
+
+    model_config = _MODEL
+
+    checked: int
+    sound: int
+    garbled: int
+    kinds: dict[str, int]
+    short: int
+    paired: int
+    empty: int
+    truncated: int
+    sound_rate: Number
+    flagged: bool
+    reason: str | None
+
+
 class ServiceSummary(BaseModel):
-    """One service in one test."""
+    """One service in one test. `sanity` is null where a version wrote the records that did not look at texts."""
 
     model_config = _MODEL
 
@@ -172,6 +197,7 @@ class ServiceSummary(BaseModel):
     stamps: StampsSummary
     cost: CostFacts | None
     validity: Validity
+    sanity: SanityFacts | None = None
 
 
 class TestSummary(BaseModel):
@@ -224,9 +250,7 @@ def read_summary(folder: RunFolder) -> Summary | None:
     try:
         return Summary.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunFolderError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise RunFolderError(f"{path} is damaged: {first_problem(error)}") from error
 
 
 def write_summary(folder: RunFolder, summary: Summary) -> None:

@@ -22,6 +22,7 @@ _RATES: Final = (
     "concurrency_mean",
     "concurrency_max",
 )
+_SANITY: Final = ("sound_rate", "garbled", "short", "empty", "truncated", "flagged", "reason")
 
 
 def write_summary_csv(folder: RunFolder, summary: Summary) -> None:
@@ -55,9 +56,10 @@ def columns() -> list[str]:
         "rounds",
     ]
     counts = ["window_s", "sent", "ok", "failed", "interrupted", "success_rate", "errors"]
+    sanity = [f"sanity_{name}" for name in _SANITY]
     goodput = ["goodput_requests_per_s", "goodput_attainment"]
     statistics = [f"{metric}.{statistic}" for metric in METRICS for statistic in _statistics(metric)]
-    return [*fixed, *counts, *_RATES, *goodput, "zero_gap_share", *statistics]
+    return [*fixed, *counts, *_RATES, *goodput, "zero_gap_share", *statistics, *sanity]
 
 
 def _statistics(metric: str) -> list[str]:
@@ -88,6 +90,10 @@ def _row(summary: Summary, test: TestSummary, name: str, service: ServiceSummary
         "zero_gap_share": service.stamps.zero_gap_share,
     }
     row |= {rate: getattr(service.throughput, rate) for rate in _RATES}
+    if service.sanity is not None:
+        facts = service.sanity.model_dump(include=set(_SANITY))
+        row |= {f"sanity_{name}": value for name, value in facts.items()}
+        row["sanity_flagged"] = str(service.sanity.flagged).lower()
     if service.goodput is not None:
         row["goodput_requests_per_s"] = service.goodput.requests_per_s
         row["goodput_attainment"] = service.goodput.attainment

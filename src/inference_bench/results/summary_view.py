@@ -67,6 +67,7 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
     add("Requests good / sent", lambda service: f"{service.requests.ok} / {service.requests.sent}")
     add("Failed", _errors)
     add("Success rate", lambda service: percent(service.requests.success_rate))
+    add("Sound answers", _sound)
     for label, metric, name in _STATISTICS:
         add(label, lambda service, metric=metric, name=name: statistic(service, metric, name))  # type: ignore[misc]
     for label, target, metric, name in (
@@ -85,6 +86,21 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
     add("Cost per 1M output tokens", _cost)
     add("Validity", lambda service: service.validity.verdict)
     return made
+
+
+def sanity_warnings(test: TestSummary) -> list[str]:
+    """Return a sentence for each service whose answers do not look sound: its figures are no merit."""
+    return [
+        f"{name}: {service.sanity.reason}; its figures say how fast it answers, not that it answers well"
+        for name, service in test.services.items()
+        if service.sanity is not None and service.sanity.flagged
+    ]
+
+
+def _sound(service: ServiceSummary) -> str:
+    if service.sanity is None:
+        return MISSING
+    return f"{percent(service.sanity.sound_rate)}{' (!)' if service.sanity.flagged else ''}"
 
 
 def _met(service: ServiceSummary, *, metric: str, name: str, target: float) -> str:

@@ -28,6 +28,8 @@ examples:
       three engines in one process, each on its port
   python -m inference_bench.simulator --engine openai --fault cut@0.1 --fault http-503/20
       a tenth of the streams is cut, every 20th request refused
+  python -m inference_bench.simulator --serve vllm:8000 --serve tgi:8080 --drift 0.5
+      a machine that slows down: after two minutes everything takes twice as long
   curl -H 'x-simulator-fault: stall:2' …
       a fault for one request
 

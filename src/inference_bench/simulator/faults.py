@@ -25,11 +25,22 @@ FAULTS: dict[str, str] = {
     "empty": "a proper 200 stream without any text",
     "no-done": "never send the protocol's end mark ([DONE], done:true, the details event)",
     "oversized-line": "one very long line in mid-stream; :BYTES (8000000)",
+    "garbled": "a proper stream of U+FFFD instead of text; :bang of exclamation marks",
+    "repeat": "a proper stream of one word, again and again",
+    "short": "end the answer by itself far too early; :TOKENS of text (3)",
     "keepalive-drop": "close the idle connection after the answer; :SECONDS (0)",
 }
 BEFORE_ANSWER = frozenset({"refuse", "http-429", "http-500", "http-503", "html", "slow-first-byte"})
-_WORDS = {"refuse": {"reset", "accept"}, "cut": {"reset"}, "garbage": {"raw"}}
-_NUMBERS = {"slow-first-byte": 1, "cut": 1, "stall": 2, "stream-error": 1, "oversized-line": 1, "keepalive-drop": 1}
+_WORDS = {"refuse": {"reset", "accept"}, "cut": {"reset"}, "garbage": {"raw"}, "garbled": {"bang"}}
+_NUMBERS = {
+    "slow-first-byte": 1,
+    "cut": 1,
+    "stall": 2,
+    "stream-error": 1,
+    "oversized-line": 1,
+    "short": 1,
+    "keepalive-drop": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,20 @@ GARBAGE_EVENT = b'{"broken": \xff\xfe\x00 ]'
 GARBAGE_BYTES = 512
 DEFAULT_STALL_S = 5.0
 DEFAULT_LINE_BYTES = 8_000_000
+DEFAULT_SHORT_TOKENS = 3
+NONSENSE = {"garbled": ("\ufffd",), "repeat": (" aga", "in")}
+BANG = ("!",)
+
+
+def spoiled(answer: Answer, fault: Fault | None) -> Answer:
+    """Return the answer as an engine gives it that is fast and wrong: as many tokens of nonsense, or far too few."""
+    if fault is None or fault.name not in (*NONSENSE, "short"):
+        return answer
+    if fault.name == "short":
+        kept = int(fault.number(0, DEFAULT_SHORT_TOKENS))
+        return Answer(answer.pieces[:kept], "eos") if kept < len(answer.pieces) else answer
+    unit = BANG if "bang" in fault.words else NONSENSE[fault.name]
+    return Answer([unit[index % len(unit)] for index in range(len(answer.pieces))], answer.ending)
 
 
 class FaultyStream(TokenStream):

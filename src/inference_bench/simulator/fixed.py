@@ -6,6 +6,7 @@ This is no model of serving. It exists so that a client's measurements can be he
 import heapq
 import random
 
+from inference_bench.simulator.drift import NO_DRIFT, Drift
 from inference_bench.simulator.profile import NS_PER_MS
 from inference_bench.simulator.scheduling import Emission, Job, Load
 
@@ -14,13 +15,17 @@ class FixedTiming:
     """A scheduler where token i of a job is due at arrival + ttft + i * itl, moved by up to ± jitter/2 * itl.
 
     The move is drawn for each token anew and does not accumulate; with `jitter` at most 1 the order is kept.
-    The first token is never moved.
+    The first token is never moved. With a `drift` all distances of a job are as many times as long as the drift says
+    at its arrival.
     """
 
-    def __init__(self, ttft_ms: float, itl_ms: float, *, jitter: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, ttft_ms: float, itl_ms: float, *, jitter: float = 0.0, seed: int = 0, drift: Drift = NO_DRIFT
+    ) -> None:
         self._ttft_ns = round(ttft_ms * NS_PER_MS)
         self._itl_ns = itl_ms * NS_PER_MS
         self._spread_ns = jitter * self._itl_ns
+        self._drift = drift
         self._rng = random.Random(f"fixed/{seed}")
         self._heap: list[tuple[int, int, Job]] = []
         self._serial = 0
@@ -32,7 +37,7 @@ class FixedTiming:
         job.ready_ns = job.scheduled_ns = now_ns + delay_ns
         self._serial += 1
         self._active += 1
-        heapq.heappush(self._heap, (job.ready_ns + self._ttft_ns, self._serial, job))
+        heapq.heappush(self._heap, (job.ready_ns + self._first_ns(job), self._serial, job))
 
     def cancel(self, job: Job) -> None:
         """Forget a job; its pending token is dropped when its time comes."""
@@ -68,4 +73,8 @@ class FixedTiming:
 
     def _due_ns(self, job: Job) -> int:
         moved_ns = self._spread_ns * (self._rng.random() - 0.5) if self._spread_ns else 0.0
-        return job.ready_ns + self._ttft_ns + round(job.emitted * self._itl_ns + moved_ns)
+        after_ns = (job.emitted * self._itl_ns + moved_ns) * self._drift.factor(job.arrival_ns)
+        return job.ready_ns + self._first_ns(job) + round(after_ns)
+
+    def _first_ns(self, job: Job) -> int:
+        return round(self._ttft_ns * self._drift.factor(job.arrival_ns))

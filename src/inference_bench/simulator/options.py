@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inference_bench.errors import UsageError
+from inference_bench.simulator.drift import NO_DRIFT, Drift
 from inference_bench.simulator.faults import FaultRule, parse_rule
 from inference_bench.simulator.profile import PRESETS, ServingProfile
 
@@ -19,7 +20,8 @@ class EngineOptions:
     `port` 0 picks a free one. `exact_ms` is (TTFT, gap between tokens) when timing is fixed instead of modelled.
     `api_key` is the secret itself; it appears in no repr. `faults_everywhere` extends the fault rules from the
     generation routes to all routes. `keep_alive_s` is the silence after which a stream gets a comment (0 is never);
-    None is the engine's own default: 15 s for TGI, never for vLLM; the others have none.
+    None is the engine's own default: 15 s for TGI, never for vLLM; the others have none. `drift` makes it slower with
+    time; its epoch is set to one moment for all engines when they begin to listen.
     """
 
     engine: str
@@ -33,6 +35,7 @@ class EngineOptions:
     faults_everywhere: bool = False
     keep_alive_s: float | None = None
     api_key: str | None = field(default=None, repr=False)
+    drift: Drift = NO_DRIFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ SETTINGS: dict[str, Setting] = {
     "context": Setting(_WHOLE, "TOKENS", "longest prompt and answer together"),
     "answer-tokens": Setting(_WHOLE, "TOKENS", "median natural length of an answer"),
     "seed": Setting(_WHOLE, "N", "seed of texts, lengths, jitter and fault shares (0)"),
+    "drift": Setting(_NUMBER, "SHARE", "slow down: each minute since the start adds this share to all its times (0)"),
     "fault": Setting(parse_rule, "FAULT", "fault, see below; repeatable"),
     "keep-alive-s": Setting(_NUMBER, "S", "silence after which TGI (15) and vLLM (0: never) write a comment"),
     "api-key-env": Setting(str, "VAR", "environment variable with the API key that clients must send"),
@@ -153,6 +157,7 @@ def build_options(
         faults_everywhere=faults_everywhere,
         keep_alive_s=float(str(values["keep-alive-s"])) if "keep-alive-s" in values else None,
         api_key=_api_key(values.get("api-key-env"), environ),
+        drift=Drift(float(str(values.get("drift", 0.0)))),
     )
 
 

@@ -6,8 +6,9 @@ before is the time of the write. It is fast enough: about 30 us of CPU per strea
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic_ns
 from types import TracebackType
 
 from inference_bench.errors import BenchError, UsageError
@@ -64,6 +65,7 @@ class Simulator:
     async def __aenter__(self) -> "Simulator":
         """Listen."""
         self._truth = TruthWriter(self._truth_log)
+        self._epoch_ns = monotonic_ns()
         try:
             for options in self._options:
                 await self._serve(options)
@@ -79,6 +81,7 @@ class Simulator:
         self._close()
 
     async def _serve(self, options: EngineOptions) -> None:
+        options = replace(options, drift=replace(options.drift, epoch_ns=self._epoch_ns))
         engine = ENGINES[options.engine](options, self._truth)
         self.engines.append(engine)
         too_large = engine.too_large()

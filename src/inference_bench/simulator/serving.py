@@ -9,6 +9,7 @@ grows with the context.
 import random
 from collections import deque
 
+from inference_bench.simulator.drift import NO_DRIFT, Drift
 from inference_bench.simulator.profile import NS_PER_MS, ServingProfile
 from inference_bench.simulator.scheduling import Emission, Job, Load
 
@@ -16,10 +17,14 @@ SHORTEST_FACTOR = 0.2
 
 
 class BatchModel:
-    """A scheduler that shares steps among all sequences; deterministic in (profile, seed, submissions)."""
+    """A scheduler that shares steps among all sequences; deterministic in (profile, seed, drift, submissions).
 
-    def __init__(self, profile: ServingProfile, seed: int = 0) -> None:
+    `drift` makes steps (by when they begin) and the overhead of requests (by when they arrive) longer.
+    """
+
+    def __init__(self, profile: ServingProfile, seed: int = 0, *, drift: Drift = NO_DRIFT) -> None:
         self._profile = profile
+        self._drift = drift
         self._rng = random.Random(f"steps/{seed}")
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
@@ -38,7 +43,8 @@ class BatchModel:
         if job.prompt_tokens + most > self._profile.kv_tokens:
             raise ValueError("a job needs more KV tokens than there are")
         job.arrival_ns = now_ns
-        job.ready_ns = now_ns + delay_ns + round(self._profile.overhead_ms * NS_PER_MS)
+        overhead_ns = self._profile.overhead_ms * NS_PER_MS * self._drift.factor(now_ns)
+        job.ready_ns = now_ns + delay_ns + round(overhead_ns)
         job.prefill_left = job.prompt_tokens
         self._waiting.append(job)
 
@@ -82,7 +88,7 @@ class BatchModel:
             return
         decoding = [job for job in self._running if job.prefill_left == 0]
         prefilled, prefill_tokens = self._prefill()
-        length_ns = self._profile.step_ns(len(decoding), prefill_tokens) * self._factor()
+        length_ns = self._profile.step_ns(len(decoding), prefill_tokens) * self._factor() * self._drift.factor(start_ns)
         self._emitting = decoding + prefilled
         self._step_end_ns = start_ns + max(1, round(length_ns))
 

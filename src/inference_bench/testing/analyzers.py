@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from inference_bench.config.models import PerRequestSlo
+from inference_bench.config.promise_models import PerRequestSlo
 from inference_bench.metrics.calculator import MetricsCalculator
 from inference_bench.metrics.columns import RequestColumns
+from inference_bench.metrics.sanity import Answers, answers_of
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.manifest import Manifest, PlannedTest, ServiceFacts
-from inference_bench.results.summarise import summarise_service, worst
+from inference_bench.results.slo import slo_of
+from inference_bench.results.summarise import summarise_service, with_sanity, worst
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, Validity, write_summary
 from inference_bench.results.summary_csv import write_summary_csv
 from inference_bench.results.tables import load_chunks, load_requests, load_worker_samples
@@ -45,13 +47,15 @@ def summarise_run(folder: RunFolder) -> Summary:
 
 
 def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, samples: pa.Table) -> TestSummary:
-    services = {facts.name: _summarise_service(folder, manifest, test, facts, samples) for facts in manifest.services}
+    found = {facts.name: _summarise_service(folder, manifest, test, facts, samples) for facts in manifest.services}
+    answers = {name: of_service for name, (_, of_service) in found.items()}
+    services = with_sanity({name: service for name, (service, _) in found.items()}, answers)
     windows = [service.window_s for service in services.values()]
     return TestSummary(
         name=test.name,
         kind=test.kind,
         load=test.load,
-        rounds=test.rounds,
+        rounds=manifest.rounds_of(test),
         window_s=min(windows) if windows else None,
         services=services,
         validity=worst({name: service.validity for name, service in services.items()}),
@@ -60,34 +64,26 @@ def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, sa
 
 def _summarise_service(
     folder: RunFolder, manifest: Manifest, test: PlannedTest, facts: ServiceFacts, samples: pa.Table
-) -> ServiceSummary:
+) -> tuple[ServiceSummary, Answers]:
     requests = load_requests(folder, test=test.name, service=facts.name)
     bounds = manifest.window_bounds(test.name, facts.name)
     calculator = MetricsCalculator(
         requests, load_chunks(folder, requests), windows=bounds, slo=limits_of(manifest.config, test.name)
     )
-    return summarise_service(
+    summary = summarise_service(
         calculator,
         engine=facts.engine,
         simulated=facts.simulated or bool(np.any(requests.column("simulated").to_numpy(zero_copy_only=False))),
         validity=_validity(calculator, requests, test, bounds, samples) if bounds else _NOT_MEASURED,
         price=price_of(manifest.config, facts.name),
     )
+    return summary, answers_of(requests, bounds)
 
 
 def limits_of(config: Mapping[str, object], test: str) -> PerRequestSlo | None:
     """Return the limits per request that the configuration sets for a test (its own, else the run's); None of none."""
-    own: object = None
-    load_tests = config.get("load_tests")
-    if isinstance(load_tests, Sequence):
-        own = next(
-            (entry.get("slo") for entry in load_tests if isinstance(entry, Mapping) and entry["name"] == test), None
-        )
-    chosen = own or config.get("slo")
-    if not isinstance(chosen, Mapping) or not isinstance(chosen.get("per_request"), Mapping):
-        return None
-    limits = PerRequestSlo.model_validate(chosen["per_request"])
-    return limits if any(value is not None for value in limits.model_dump().values()) else None
+    slo = slo_of(config, test)
+    return slo.per_request if slo is not None and slo.has_request_limits else None
 
 
 def price_of(config: Mapping[str, object], service: str) -> tuple[str, float] | None:

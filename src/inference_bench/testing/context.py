@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from inference_bench.testing.pool import WorkerPool
 from inference_bench.testing.rendering import Renderer, ServiceUnderTest
 
 
 class Watcher(Protocol):
-    """Who wants to know how the run goes: a progress display, or nobody."""
+    """Who wants to know how the run goes: a progress display, or nobody.
+
+    A test that goes on until it is decided begins again for each stretch of further blocks or rounds.
+    """
 
     def test_began(self, test: str, kind: str, turns: int) -> None:
         """A test begins; it will have so many turns (ttft: one)."""
@@ -29,6 +32,13 @@ class Window:
     round_no: int
     start_ns: int
     end_ns: int
+
+
+class Ran(NamedTuple):
+    """What became of a test: how many blocks or rounds were completed, and whether it was interrupted."""
+
+    completed: int
+    interrupted: bool
 
 
 @dataclass(frozen=True, slots=True)

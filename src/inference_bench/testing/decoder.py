@@ -18,6 +18,7 @@ from inference_bench.api.clients import get_client
 from inference_bench.api.exchange import RawExchange
 from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.metrics.records import REQUEST_COLUMNS
+from inference_bench.metrics.sanity import SAMPLE_CHARS, text_check
 from inference_bench.results.journal import JournalWriter
 from inference_bench.testing.frames import FrameReader, RequestMeta, Tally, encode, unpack_exchange
 
@@ -37,6 +38,7 @@ class Decoder:
         self._keep_text = keep_text
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._changed = False
+        self._marks: dict[int, int] = {}  # the latest mark of each worker
 
     def run(self, fds: list[int], report_fd: int) -> None:
         """Serve until every pipe has ended; then write out the rest."""
@@ -56,7 +58,10 @@ class Decoder:
                     del readers[key.fd]
                     continue
                 for message in readers[key.fd].feed(data):
-                    self._take(message)
+                    if message[0] == "mark":
+                        reporting = self._mark(message, len(fds), report_fd) and reporting
+                    else:
+                        self._take(message)
             # Let some gather: one wake-up for many exchanges costs far less than one for each. The pipes hold what
             # comes meanwhile, and the workers never wait for them. Not while a pipe is nearly full, of course.
             if most < READ_BYTES // 2:
@@ -75,11 +80,18 @@ class Decoder:
     def _report(self, fd: int) -> bool:
         """Tell the coordinator how it stands; False once nobody listens (the journal goes on)."""
         self._changed = False
-        try:
-            os.write(fd, encode(("counts", self._tallies)))
-        except BrokenPipeError:
-            return False
-        return True
+        return _tell(fd, ("counts", self._tallies))
+
+    def _mark(self, message: tuple[object, ...], workers: int, fd: int) -> bool:
+        """Note a worker's mark; once all have sent it, write out what came before and say so. As `_report`."""
+        _, worker, number = message
+        assert isinstance(worker, int)
+        assert isinstance(number, int)
+        self._marks[worker] = number
+        if list(self._marks.values()).count(number) < workers:
+            return True
+        self._journal.flush()
+        return _tell(fd, ("written", number))
 
     def _take(self, message: tuple[object, ...]) -> None:
         if message[0] == "sample":
@@ -92,7 +104,8 @@ class Decoder:
         assert isinstance(packed, tuple)
         raw = unpack_exchange(packed)
         meta = RequestMeta(*pickle.loads(raw.job.meta))
-        reading = read_exchange(raw, get_client(meta.dialect), keep_text=self._keep_text)
+        client = get_client(meta.dialect)
+        reading = read_exchange(raw, client, keep_text=self._keep_text, sample_chars=SAMPLE_CHARS)
         row_by_name = record(worker, meta, raw, reading)
         chunks = reading.chunks
         if chunks.arrivals:
@@ -116,6 +129,15 @@ class Decoder:
             error = "" if reading.error is None else f"{reading.error.error_class}: {reading.error.message}"
         self._tallies[key] = Tally(ok, failed, tokens, ttft, error)
         self._changed = True
+
+
+def _tell(fd: int, message: tuple[object, ...]) -> bool:
+    """Send the coordinator a message; False when nobody listens any more."""
+    try:
+        os.write(fd, encode(message))
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def record(worker: int, meta: RequestMeta, raw: RawExchange, reading: Reading) -> dict[str, object]:
@@ -163,6 +185,7 @@ def record(worker: int, meta: RequestMeta, raw: RawExchange, reading: Reading) -
         "first_chunk_tokens": reading.first_chunk_tokens,
         "text_chunks": len(reading.chunks.arrivals),
         "text_chars": reading.text_chars,
+        "text_check": text_check(reading.sample),
         "merged_reads": reading.merged_reads,
         "first_token_merged": reading.first_token_merged,
         "reused": raw.reused,

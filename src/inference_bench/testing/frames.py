@@ -8,10 +8,14 @@ coordinator -> worker   ("setup", worker, targets, timeouts, stamps)   once, fir
                         ("jobs", stage, [job tuples])                  see `Job`: (seq, target, intended, payload, meta)
                         ("last", stage)                                no more jobs will come for this stage
                         ("abort", message)                             give up what is in flight
+                        ("mark", number)                               pass this on behind what was handed on so far
                         ("quit",)                                      close and end
 worker -> coordinator   ("ready", pid)  ("progress", Progress)  ("done", stage, first_sent_ns, last_sent_ns)
 worker -> decoder       ("exchange", worker, exchange tuple)  ("sample", WORKER_SAMPLE_COLUMNS values)
+                        ("mark", worker, number)
 decoder -> coordinator  ("ready", pid)  ("counts", {(test, service): Tally})
+                        ("written", number)                            all that came before every worker's mark is
+                                                                       in the journal
 """
 
 import pickle

@@ -7,7 +7,7 @@ monotonic clock, set before the turn begins; users and arrivals are divided over
 import time
 from collections.abc import Iterator
 
-from inference_bench.testing.context import RunContext, Window
+from inference_bench.testing.context import Ran, RunContext, Window
 from inference_bench.testing.frames import Stage
 from inference_bench.testing.plan import LoadPlan, Turn
 from inference_bench.testing.pool import JobTuple
@@ -17,21 +17,22 @@ from inference_bench.testing.stages import LEAD_NS, run_stage
 _NANOSECONDS = 1_000_000_000
 
 
-async def run_load(context: RunContext, plan: LoadPlan, shape: TestShape) -> bool:
-    """Run all rounds of one load test; return whether it was interrupted. Raises WorkerDiedError."""
+async def run_load(context: RunContext, plan: LoadPlan, shape: TestShape) -> Ran:
+    """Run all rounds of one load test; return how many were completed. Raises WorkerDiedError."""
+    services = len(context.services)
     context.watcher.test_began(plan.name, "load", len(plan.turns))
-    for turn in plan.turns:
+    for done, turn in enumerate(plan.turns):
         name = context.services[turn.service].name
         if plan.settings.warmup_requests and await _warm_up(context, plan, shape, turn):
-            return True
-        planned = turn.requests or len(plan.offsets[turn.round_no])
+            return Ran(done // services, interrupted=True)
+        planned = turn.requests or len(plan.intended(turn.round_no))
         context.watcher.turn_began(plan.name, name, turn.round_no, turn.steady_seconds, planned)
         window, interrupted = await (_open_turn if plan.open_loop else _closed_turn)(context, plan, shape, turn)
         context.record_window(plan.name, name, window)
         context.watcher.turn_ended(plan.name)
         if interrupted:
-            return True
-    return False
+            return Ran(done // services, interrupted=True)
+    return Ran(plan.rounds, interrupted=False)
 
 
 async def _warm_up(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> bool:
@@ -84,7 +85,7 @@ async def _closed_turn(context: RunContext, plan: LoadPlan, shape: TestShape, tu
 
 async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> tuple[Window, bool]:
     """Every request at its intended time, whatever became of those before it."""
-    offsets = plan.offsets[turn.round_no]
+    offsets = plan.intended(turn.round_no)
     start = time.monotonic_ns() + LEAD_NS
     ramp = int(plan.settings.ramp_up_seconds * _NANOSECONDS)
     opens = start + ramp

@@ -6,7 +6,7 @@ Every service gets the same plan.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,16 @@ def seeded(seed: int, *words: object) -> np.random.Generator:
 
 @dataclass(frozen=True, slots=True)
 class TtftPlan:
-    """Blocks of single requests: `order[b]` lists the services (by position) in the order block b asks them."""
+    """Blocks of single requests: `order[b]` lists the services (by position) in the order block `first` + b asks them.
+
+    `stretch` numbers what is measured without a pause: 0 is the planned test, later ones go on until it is decided.
+    """
 
     name: str
     settings: TtftTestSettings
     order: npt.NDArray[np.int16]  # shape (blocks, services)
+    first: int = 0
+    stretch: int = 0
 
     @property
     def blocks(self) -> int:
@@ -51,7 +56,8 @@ class Turn:
 class LoadPlan:
     """Rounds of turns, the order of services rotated from round to round.
 
-    `offsets[r]` holds the intended times of round r in ns from the turn's start (open loop; empty in a closed loop).
+    Rounds are numbered from `first` on. `offsets[r]` holds the intended times of round `first` + r in ns from the
+    turn's start (open loop; empty in a closed loop).
     """
 
     name: str
@@ -60,6 +66,11 @@ class LoadPlan:
     asked_rounds: int
     turns: tuple[Turn, ...]
     offsets: tuple[npt.NDArray[np.int64], ...]
+    first: int = 0
+
+    def intended(self, round_no: int) -> npt.NDArray[np.int64]:
+        """Return the intended times of a round, by its number in the run."""
+        return self.offsets[round_no - self.first]
 
     @property
     def open_loop(self) -> bool:
@@ -69,9 +80,19 @@ class LoadPlan:
 
 def plan_ttft(settings: TtftTestSettings, services: int, seed: int) -> TtftPlan:
     """Return the blocks: every service once in each, in seeded random order."""
+    return TtftPlan("ttft", settings, _block_order(services, seed, 0, settings.iterations))
+
+
+def further_ttft(plan: TtftPlan, services: int, seed: int, *, first: int, blocks: int, stretch: int) -> TtftPlan:
+    """Return so many blocks more, from number `first` on: in the orders that come next from the seed."""
+    return replace(plan, order=_block_order(services, seed, first, blocks), first=first, stretch=stretch)
+
+
+def _block_order(services: int, seed: int, first: int, blocks: int) -> npt.NDArray[np.int16]:
+    """Return the order of services in blocks `first` to `first` + `blocks` - 1 of the one stream of the seed."""
     rng = seeded(seed, "ttft", "order")
-    order = np.stack([rng.permutation(services) for _ in range(settings.iterations)]).astype(np.int16)
-    return TtftPlan("ttft", settings, order)
+    rows = [rng.permutation(services) for _ in range(first + blocks)]
+    return np.stack(rows[first:]).astype(np.int16)
 
 
 def plan_load(settings: LoadTestSettings, services: int, seed: int) -> LoadPlan:
@@ -86,16 +107,35 @@ def plan_load(settings: LoadTestSettings, services: int, seed: int) -> LoadPlan:
         rounds = min(rounds, max(services, settings.requests // services * services))
         counts = [settings.requests // rounds + (r < settings.requests % rounds) for r in range(rounds)]
     steady = settings.duration_seconds / rounds if settings.duration_seconds is not None else None
-    turns = tuple(
-        Turn(r, (place + r) % services, steady, counts[r]) for r in range(rounds) for place in range(services)
-    )
+    lengths = [(steady, count) for count in counts]
+    return _load_plan(settings, services, seed, lengths, first=0)
+
+
+def further_load(plan: LoadPlan, services: int, seed: int, *, first: int, rounds: int) -> LoadPlan:
+    """Return so many rounds more, from number `first` on, each as long as those of the plan; the rotation goes on."""
+    planned = [turn for turn in plan.turns if turn.service == 0]
+    lengths = [(turn.steady_seconds, turn.requests) for turn in (planned[r % len(planned)] for r in range(rounds))]
+    return _load_plan(plan.settings, services, seed, lengths, first=first)
+
+
+def _load_plan(
+    settings: LoadTestSettings,
+    services: int,
+    seed: int,
+    lengths: Sequence[tuple[float | None, int | None]],
+    *,
+    first: int,
+) -> LoadPlan:
+    """Return rounds of these lengths (steady seconds, requests), numbered from `first` on."""
+    turns: list[Turn] = []
     offsets: list[npt.NDArray[np.int64]] = []
-    for r in range(rounds):
+    for number, (steady, count) in enumerate(lengths, first):
+        turns += [Turn(number, (place + number) % services, steady, count) for place in range(services)]
         if settings.arrivals == "closed" or settings.rate is None:
             offsets.append(np.empty(0, np.int64))
             continue
-        offsets.append(_turn_offsets(settings, settings.rate, steady, counts[r], seed=seed, round_no=r))
-    return LoadPlan(settings.name, settings, rounds, settings.rounds, turns, tuple(offsets))
+        offsets.append(_turn_offsets(settings, settings.rate, steady, count, seed=seed, round_no=number))
+    return LoadPlan(settings.name, settings, len(lengths), settings.rounds, tuple(turns), tuple(offsets), first)
 
 
 def _turn_offsets(
@@ -143,7 +183,7 @@ def estimate(plan: TtftPlan | LoadPlan, services: int) -> Estimate:
     seconds = 0.0
     for turn in plan.turns:
         if plan.open_loop:
-            sent = len(plan.offsets[turn.round_no])
+            sent = len(plan.intended(turn.round_no))
             steady = turn.steady_seconds if turn.steady_seconds is not None else sent / (load.rate or 1)
         elif turn.steady_seconds is not None:
             steady = turn.steady_seconds

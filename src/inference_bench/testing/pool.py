@@ -68,6 +68,7 @@ class WorkerPool:
         self._died: WorkerDiedError | None = None
         self._ending = False
         self._heard_ns = 0
+        self._marked = self._written = 0
         self._woken = asyncio.Event()
         self.workers: list[WorkerState] = []
         self.decoder_pid = 0
@@ -174,6 +175,21 @@ class WorkerPool:
         for worker in range(self._count):
             await self.send(worker, ("abort", message))
 
+    async def written_out(self) -> None:
+        """Wait until all that the workers have measured so far is in the journal. Only between stages: the marks that
+        ask for it go behind the exchanges, and nothing is timed meanwhile. Raises WorkerDiedError.
+        """
+        self._marked += 1
+        for worker in range(self._count):
+            await self.send(worker, ("mark", self._marked))
+        self._heard_ns = time.monotonic_ns()
+        while self._written < self._marked:
+            await self.pulse(1.0)
+            if time.monotonic_ns() - self._heard_ns > END_SECONDS * 1e9:
+                raise WorkerDiedError(
+                    f"the decoder has not been heard of for {END_SECONDS:g} s", hint="what the journal holds is kept"
+                )
+
     async def pulse(self, timeout_seconds: float) -> None:
         """Wait until a stage ended or a process died, at most for this long. Raises WorkerDiedError."""
         self._woken.clear()
@@ -208,6 +224,9 @@ class WorkerPool:
             state = self.workers[self._processes.index(process)]
             _, _, state.first_sent_ns, state.last_sent_ns = message
             state.done.set()
+            self._woken.set()
+        elif message[0] == "written":
+            self._written = message[1]
             self._woken.set()
         elif message[0] == "counts" and self._on_counts is not None:
             self._on_counts(message[1])

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from inference_bench.testing.context import RunContext, Window
+from inference_bench.testing.context import Ran, RunContext, Window
 from inference_bench.testing.frames import Stage
 from inference_bench.testing.plan import TtftPlan
 from inference_bench.testing.pool import JobTuple
@@ -11,38 +11,44 @@ from inference_bench.testing.rendering import TestShape
 from inference_bench.testing.stages import LEAD_NS, StageResult, run_stage
 
 
-async def run_ttft(context: RunContext, plan: TtftPlan, shape: TestShape) -> bool:
-    """Warm every service up, then ask block by block; return whether it was interrupted. Raises WorkerDiedError."""
-    services = range(len(context.services))
+async def run_ttft(context: RunContext, plan: TtftPlan, shape: TestShape, *, until_ns: int = 0) -> Ran:
+    """Warm every service up, then ask block by block; return how many blocks were completed.
+
+    Nothing is sent from `until_ns` on (0: until the blocks are done). Raises WorkerDiedError.
+    """
+    services = len(context.services)
     context.watcher.test_began(plan.name, "ttft", 1)
 
     def warm_up() -> Iterator[JobTuple]:
         for index in range(plan.settings.warmup_requests):
-            for service in services:
-                yield context.renderer.job(shape, service, index, warmup=True)
+            for service in range(services):
+                yield context.renderer.job(shape, service, index, round_no=plan.stretch, warmup=True)
 
     def blocks() -> Iterator[JobTuple]:
-        for block in range(plan.blocks):
-            for service in plan.order[block]:
-                yield context.renderer.job(shape, int(service), block, block=block)
+        for number, order in enumerate(plan.order, plan.first):
+            for service in order:
+                yield context.renderer.job(shape, int(service), number, round_no=plan.stretch, block=number)
 
-    if plan.settings.warmup_requests and (await _one_by_one(context, warm_up())).interrupted:
-        return True
-    context.watcher.turn_began(plan.name, None, 0, None, plan.blocks * len(context.services))
-    result = await _one_by_one(context, blocks())
+    if plan.settings.warmup_requests and (await _one_by_one(context, warm_up(), until_ns)).interrupted:
+        return Ran(0, interrupted=True)
+    context.watcher.turn_began(plan.name, None, plan.stretch, None, plan.blocks * services)
+    result = await _one_by_one(context, blocks(), until_ns)
     if result.first_sent_ns:
         for service in context.services:
-            context.record_window(plan.name, service.name, Window(0, result.first_sent_ns, result.ended_ns))
+            window = Window(plan.stretch, result.first_sent_ns, result.ended_ns)
+            context.record_window(plan.name, service.name, window)
     context.watcher.turn_ended(plan.name)
-    return result.interrupted
+    # An interrupted request was taken and not answered.
+    taken = context.pool.workers[0].taken - result.interrupted
+    return Ran(max(0, taken) // services, result.interrupted)
 
 
-async def _one_by_one(context: RunContext, jobs: Iterator[JobTuple]) -> StageResult:
+async def _one_by_one(context: RunContext, jobs: Iterator[JobTuple], until_ns: int) -> StageResult:
     """Send these jobs from a single worker, each when the one before has ended."""
     start = time.monotonic_ns() + LEAD_NS
     targets = tuple((target, 1) for target in range(len(context.services)))
 
     def stage_of(worker: int, number: int) -> Stage | None:
-        return Stage(number, ((0, start),), 0, 0, targets) if worker == 0 else None
+        return Stage(number, ((0, start),), 0, until_ns, targets) if worker == 0 else None
 
     return await run_stage(context.pool, stage_of, lambda _worker, _start: jobs, start_ns=start, stop=context.stop)

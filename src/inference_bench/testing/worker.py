@@ -218,6 +218,8 @@ class Worker:
                 self._schedule.no_more()
         elif kind == "stage":
             self._begin_stage(message[1])
+        elif kind == "mark":
+            self._exchanges.send(("mark", self._number, message[1]))
         elif kind == "abort":
             assert self._transport is not None
             schedule, self._schedule = self._schedule, None  # nothing more is sent

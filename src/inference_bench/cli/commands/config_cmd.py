@@ -40,10 +40,12 @@ def config(file: Path | None, *, schema: bool, check: bool) -> None:
 
         print_json(json_schema())
         return
-    from inference_bench.api.clients import client_names  # noqa: PLC0415
+    from inference_bench.cli.utils.known_words import known_words  # noqa: PLC0415
     from inference_bench.config.loader import load_settings  # noqa: PLC0415
 
-    loaded = load_settings(file, overrides={}, environ=os.environ, cwd=Path.cwd(), engines=client_names())
+    loaded = load_settings(file, overrides={}, environ=os.environ, cwd=Path.cwd(), known=known_words())
+    for remark in loaded.remarks:
+        note(f"Note: {remark}")
     if check:
         out().print(f"{loaded.source}: the configuration is right", markup=False, soft_wrap=True)
         return

@@ -1,30 +1,28 @@
-"""The command `results`: list the runs, show one, export one, recover one that was killed. Words in, words out.
+"""The command `results`: list the runs, show one; its sub-commands stand in modules of their own.
 
 The run folders are read by `inference_bench.results`; everything heavy is imported where it is used.
 """
 
-import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import rich_click as click
+from click.core import ParameterSource
 
+from inference_bench.cli.commands.compare_cmd import compare_command
+from inference_bench.cli.commands.explain_cmd import explain_command
+from inference_bench.cli.commands.results_files_cmd import delete_command, export_command, recover_command
 from inference_bench.cli.utils.console_utils import note, out, print_json
 from inference_bench.cli.utils.help_text import examples
-from inference_bench.errors import RunFolderError, UsageError
+from inference_bench.cli.utils.run_choice import TEST_ID, found_run, runs_directory, runs_directory_option
+from inference_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from inference_bench.results.folder import Run
+    from inference_bench.results.listing import RunFilter
 
-FORMATS = ("csv", "json", "parquet", "markdown")
-
-_DIRECTORY = click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder that holds the runs. Default: the configuration's output.directory.",
-)
-_TEST_ID = click.argument("test_id", metavar="TEST_ID")
+STATUSES = ("running", "complete", "partial", "failed")
 
 
 @click.group(
@@ -34,108 +32,113 @@ _TEST_ID = click.argument("test_id", metavar="TEST_ID")
     epilog=examples(
         "vllm-benchmark results",
         "vllm-benchmark results --limit 3 --json",
+        "vllm-benchmark results --service vllm --since 7d --status complete",
         "vllm-benchmark results show test_default_20260102",
         "vllm-benchmark results export test_default_20260102 --format csv -o runs.csv",
+        "vllm-benchmark results explain ttft_ms",
     ),
 )
 @click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many runs to list.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES), help="Only runs that are so.")
+@click.option("--service", "services", multiple=True, metavar="NAME", help="Only runs in which this service took part.")
+@click.option("--name", metavar="TEXT", help="Only runs with this in their name or id.")
+@click.option("--since", metavar="DATE|AGE", help="Only runs since a date (2026-01-31) or an age (12h, 7d).")
+@click.option("--simulated/--real", default=None, help="Only runs of simulated engines, or only of real ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--test-id", metavar="ID", help="Show this run: the same as `results show ID`.")
-@_DIRECTORY
+@runs_directory_option
 @click.pass_context
-def results(ctx: click.Context, limit: int, as_json: bool, test_id: str | None, directory: Path | None) -> None:
-    """List stored runs, newest first; show one, export it, or recover one that was killed.
+def results(
+    ctx: click.Context,
+    *,
+    limit: int,
+    statuses: tuple[str, ...],
+    services: tuple[str, ...],
+    name: str | None,
+    since: str | None,
+    simulated: bool | None,
+    as_json: bool,
+    test_id: str | None,
+    directory: Path | None,
+) -> None:
+    """List stored runs, newest first; show, compare, export or delete them, recover one that was killed.
 
     TEST_ID is a run's id, the beginning of it that no other run shares, or the path of its folder.
     """
     ctx.obj = directory
     if ctx.invoked_subcommand is not None:
-        if test_id is not None:
-            raise UsageError("--test-id goes without a sub-command", hint=f"Say `results {ctx.invoked_subcommand} ID`.")
+        _refuse_list_options(ctx, f"Write it behind `results {ctx.invoked_subcommand}`, if it is one of its options.")
         return
     if test_id is not None:
-        _show(_found(directory, test_id), as_json=as_json)
+        _refuse_list_options(ctx, "It filters the list of runs.", allowed=("test_id", "as_json"))
+        _show(found_run(directory, test_id), as_json=as_json)
         return
-    _list(_runs_directory(directory), limit=limit, as_json=as_json)
+    wanted = _filter(statuses=statuses, services=services, name=name, since=since, simulated=simulated)
+    _list(runs_directory(directory), wanted, limit=limit, as_json=as_json)
 
 
 @results.command(
     "show",
+    short_help="Show one run.",
     epilog=examples(
         "vllm-benchmark results show test_default_20260102_101500",
         "vllm-benchmark results show results/test_default_20260102_101500 --json",
     ),
 )
-@_TEST_ID
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest and the summary as JSON.")
-@_DIRECTORY
+@TEST_ID
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, summary, comparison and gates as JSON.")
+@runs_directory_option
 @click.pass_context
-def show_command(ctx: click.Context, test_id: str, as_json: bool, directory: Path | None) -> None:
-    """Show one run: its services, its figures per test, whether they hold, its files."""
-    _show(_found(directory or ctx.obj, test_id), as_json=as_json)
+def show_command(ctx: click.Context, *, test_id: str, as_json: bool, directory: Path | None) -> None:
+    """Show one run: its services, its figures per test, whether they hold, who is better, its gates, its files."""
+    _show(found_run(directory or ctx.obj, test_id), as_json=as_json)
 
 
-@results.command(
-    "export",
-    epilog=examples(
-        "vllm-benchmark results export test_default_20260102 --format csv > runs.csv",
-        "vllm-benchmark results export test_default_20260102 --format json -o out/",
-    ),
-)
-@_TEST_ID
-@click.option(
-    "--format",
-    "forms",
-    required=True,
-    metavar=",".join(FORMATS),
-    help="csv, json (one object a line) and parquet hold a row per request, markdown the summary. Several with commas.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="File, or a folder for files named after the run. Default: stdout, except for parquet.",
-)
-@_DIRECTORY
-@click.pass_context
-def export_command(ctx: click.Context, test_id: str, forms: str, output: Path | None, directory: Path | None) -> None:
-    """Write a run for other programs: its requests with marks and metrics, or its summary."""
-    asked = list(dict.fromkeys(form.strip().lower() for form in forms.split(",")))
-    unknown = [form for form in asked if form not in FORMATS]
-    if unknown:
-        raise UsageError(f"there is no format {unknown[0]!r}", hint=f"The formats are {', '.join(FORMATS)}.")
-    _export(_found(directory or ctx.obj, test_id), asked, output)
+def _refuse_list_options(ctx: click.Context, hint: str, *, allowed: tuple[str, ...] = ()) -> None:
+    """Refuse options of the list where nothing is listed: they would do nothing."""
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name not in ("directory", *allowed) and parameter.expose_value:
+            where = f"the sub-command {ctx.invoked_subcommand}" if ctx.invoked_subcommand else "--test-id"
+            written = "/".join((*parameter.opts, *parameter.secondary_opts))
+            raise UsageError(f"{written} does not go with {where}", hint=hint)
 
 
-@results.command("recover", epilog=examples("vllm-benchmark results recover test_default_20260102_101500"))
-@_TEST_ID
-@_DIRECTORY
-@click.pass_context
-def recover_command(ctx: click.Context, test_id: str, directory: Path | None) -> None:
-    """Save what a killed run had measured: its journal becomes Parquet files and a summary. The run stays partial."""
-    from inference_bench.results.finalise import REQUESTS, recover  # noqa: PLC0415
-    from inference_bench.testing.analyzers import write_summaries  # noqa: PLC0415
+def _filter(
+    *,
+    statuses: tuple[str, ...],
+    services: tuple[str, ...],
+    name: str | None,
+    since: str | None,
+    simulated: bool | None,
+) -> "RunFilter":
+    from inference_bench.results.listing import RunFilter, parse_since  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.results.manifest import RunStatus  # noqa: PLC0415
 
-    run = _found(directory or ctx.obj, test_id)
-    if run.manifest.status == "complete":
-        note(f"{run.folder.test_id} is complete; there is nothing to recover.")
-    manifest = recover(run.folder, summarise=write_summaries)
-    facts = manifest.files.get(REQUESTS)
-    rows = "no" if facts is None or facts.rows is None else f"{facts.rows:,}"
-    out().print(f"{run.folder.test_id}: {manifest.status}, {rows} requests in {REQUESTS}", markup=False, soft_wrap=True)
+    return RunFilter(
+        statuses=tuple(status for status in get_args(RunStatus) if status in statuses),
+        services=services,
+        name=name,
+        since=None if since is None else parse_since(since, datetime.now(UTC)),
+        simulated=simulated,
+    )
 
 
-def _list(directory: Path, *, limit: int, as_json: bool) -> None:
+def _list(directory: Path, wanted: "RunFilter", *, limit: int, as_json: bool) -> None:
     from inference_bench.cli.utils.results_view import listing_json, listing_table  # noqa: PLC0415
     from inference_bench.results.folder import list_runs  # noqa: PLC0415
+    from inference_bench.results.listing import filtered  # noqa: PLC0415
 
-    listing = list_runs(directory)
+    everything = list_runs(directory)
+    listing = filtered(everything, wanted)
     shown = listing._replace(runs=listing.runs[:limit])
     if as_json:
         print_json(listing_json(shown))
         return
     if shown.runs:
         out().print(listing_table(shown))
+    elif everything.runs:
+        note(f"None of the {len(everything.runs)} runs in {directory} is so.")
     else:
         note(f"No runs in {directory}. `benchmark` makes one; --dir looks elsewhere.")
     more = len(listing.runs) - len(shown.runs)
@@ -146,61 +149,13 @@ def _list(directory: Path, *, limit: int, as_json: bool) -> None:
 
 
 def _show(run: "Run", *, as_json: bool) -> None:
-    from inference_bench.cli.utils.results_view import print_run, run_json  # noqa: PLC0415
+    from inference_bench.cli.utils.results_view import print_stored_run, run_json  # noqa: PLC0415
 
     if as_json:
         print_json(run_json(run))
     else:
-        print_run(run)
+        print_stored_run(run)
 
 
-def _export(run: "Run", forms: list[str], output: Path | None) -> None:
-    from inference_bench.results.export import SUFFIXES, export_file, export_text  # noqa: PLC0415
-    from inference_bench.results.folder import shown_status  # noqa: PLC0415
-
-    if output is None:
-        if len(forms) > 1 or forms == ["parquet"]:
-            raise UsageError("these do not go to stdout", hint="Give -o FOLDER, or -o FILE for a single format.")
-        for piece in export_text(run, forms[0]):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-    else:
-        into = output.is_dir() or len(forms) > 1 or str(output).endswith("/")
-        if into:
-            _make_folder(output)
-        for form in forms:
-            path = output / f"{run.folder.test_id}{SUFFIXES[form]}" if into else output
-            export_file(run, form, path)
-            note(f"{path} ({form})")
-    if run.manifest.simulated:
-        note("SIMULATED: these figures come from simulated engines.")
-    status = shown_status(run.manifest)
-    if status != "complete":
-        note(f"This run is {status}: it did not run to its end.")
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(f"cannot make the folder {path}: {error.strerror}") from error
-
-
-def _found(directory: Path | None, test_id: str) -> "Run":
-    from inference_bench.results.folder import MANIFEST, Run, RunFolder, find_run  # noqa: PLC0415
-
-    if directory is None and (Path(test_id) / MANIFEST).is_file():
-        folder = RunFolder(Path(test_id))
-        return Run(folder, folder.read_manifest())
-    return find_run(_runs_directory(directory), test_id)
-
-
-def _runs_directory(directory: Path | None) -> Path:
-    if directory is not None:
-        return directory
-    import os  # noqa: PLC0415
-
-    from inference_bench.config.loader import load_settings  # noqa: PLC0415
-
-    loaded = load_settings(None, overrides={}, environ=os.environ, cwd=Path.cwd())
-    return Path(loaded.settings.output.directory)
+for _command in (compare_command, export_command, recover_command, delete_command, explain_command):
+    results.add_command(_command)

@@ -4,6 +4,8 @@ Nothing else in the program writes to the terminal by itself. Without a terminal
 moving bars, progress as an occasional line.
 """
 
+import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _PLAIN_PROGRESS_SECONDS = 10.0
+_NO_TERMINAL_WIDTH = 200  # a file or a pipe has no edge at which an address would have to be folded
+# What a terminal could obey, or what makes text read as other than it is: controls and marks of direction.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(slots=True)
@@ -52,42 +57,52 @@ def _console(*, stderr: bool) -> "Console":
     # Made at each call, so that it writes to the stream of the moment and obeys the options of the moment.
     from rich.console import Console  # noqa: PLC0415 - keeps --help and --version fast
 
-    return Console(stderr=stderr, color_system=None if display.no_color else "auto", highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    edged = stream is None or stream.isatty() or "COLUMNS" in os.environ
+    width = None if edged else _NO_TERMINAL_WIDTH
+    return Console(stderr=stderr, color_system=None if display.no_color else "auto", highlight=False, width=width)
 
 
 def note(message: str) -> None:
     """Say something beside the results: on stderr, not with --quiet. The message is text, not markup."""
     if not display.quiet:
-        err().print(message, markup=False, soft_wrap=True)
+        err().print(_seen(message), markup=False, soft_wrap=True)
 
 
 def detail(message: str) -> None:
     """Say something that only --verbose asks for."""
     if display.verbose:
-        err().print(message, markup=False, soft_wrap=True, style="dim")
+        err().print(_seen(message), markup=False, soft_wrap=True, style="dim")
 
 
 def warn(message: str) -> None:
     """Say what the user must not miss: on stderr, with --quiet too."""
     from rich.text import Text  # noqa: PLC0415
 
-    err().print(Text.assemble(("Warning: ", "bold yellow"), message), soft_wrap=True)
+    err().print(Text.assemble(("Warning: ", "bold yellow"), _seen(message)), soft_wrap=True)
 
 
 def error_line(message: str, hint: str | None = None) -> None:
     """Say what is wrong and what to do about it, on stderr."""
     from rich.text import Text  # noqa: PLC0415
 
-    err().print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+    err().print(Text.assemble(("Error: ", "bold red"), _seen(message)), soft_wrap=True)
     if hint:
-        err().print(Text.assemble(("Hint: ", "bold"), hint), soft_wrap=True)
+        err().print(Text.assemble(("Hint: ", "bold"), _seen(hint)), soft_wrap=True)
+
+
+def _seen(message: str) -> str:
+    """Return a message of ours, lines and all, without what a name or path in it could tell the terminal to do."""
+    return _UNSEEN.sub("", message)
 
 
 def print_json(value: object) -> None:
-    """Print plain data as JSON on stdout, without colours, for other programs."""
+    """Print plain data as JSON on stdout, without colours, for other programs. Controls are written as escapes."""
     import json  # noqa: PLC0415
 
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # Outside its strings JSON holds nothing of these; inside, JSON itself escapes only the first 32.
+    sys.stdout.write(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def clean(value: str, *, limit: int = 200) -> str:

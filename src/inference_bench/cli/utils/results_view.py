@@ -9,17 +9,24 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
+from inference_bench.cli.utils.benchmark_end import print_failed_gates
+from inference_bench.cli.utils.comparison_view import print_comparison
 from inference_bench.cli.utils.console_utils import clean, foreign, out, table
+from inference_bench.results.comparison import read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Listing, Run, shown_status
+from inference_bench.results.gates import read_gates
 from inference_bench.results.journal import count_requests
 from inference_bench.results.summary import ServiceSummary, TestSummary, read_summary
-from inference_bench.results.summary_view import MISSING, rows
+from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
 from inference_bench.results.tables import outcome_counts
 
 SIMULATED: Final = "SIMULATED"
 _SERVICES_ABREAST: Final = 3  # as many as 80 columns hold beside the labels
 _WIDEST_ID: Final = 40  # beside the other columns of the list, in 80 columns
+_LONGEST_URL: Final = 2000
+_ANY_WIDTH: Final = 100_000
+_KILO: Final = 1000
 _STATUS_STYLE: Final = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
 _VERDICT_STYLE: Final = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
@@ -72,8 +79,8 @@ def listing_json(listing: Listing) -> dict[str, object]:
 
 
 def run_json(run: Run) -> dict[str, object]:
-    """Return one run as plain data: status as it really is, manifest, summary (null without one)."""
-    summary = read_summary(run.folder)
+    """Return one run as plain data: status as it really is, manifest; summary, comparison, gates (null without one)."""
+    summary, comparison, gates = read_summary(run.folder), read_comparison(run.folder), read_gates(run.folder)
     return {
         "test_id": run.folder.test_id,
         "status": shown_status(run.manifest),
@@ -82,6 +89,8 @@ def run_json(run: Run) -> dict[str, object]:
         "requests_in_journal": journal_requests(run),
         "manifest": run.manifest.model_dump(mode="json"),
         "summary": None if summary is None else summary.model_dump(mode="json"),
+        "comparison": None if comparison is None else comparison.model_dump(mode="json"),
+        "gates": None if gates is None else gates.model_dump(mode="json"),
     }
 
 
@@ -96,13 +105,38 @@ def journal_requests(run: Run) -> int | None:
     return count_requests(run.folder.journal) if run.folder.journal.is_dir() else None
 
 
+def bytes_text(size: int) -> str:
+    """Return a size as people read it."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB"):
+        if value < _KILO:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= _KILO
+    return f"{value:.1f} GB"
+
+
+def print_stored_run(run: Run) -> None:
+    """Print everything that a run folder says: the run, who is better, and what became of its gates."""
+    print_run(run)
+    comparison = read_comparison(run.folder)
+    if comparison is not None:
+        print_comparison(comparison)
+    gates = read_gates(run.folder)
+    if gates is not None:
+        failed = len(gates.failed)
+        style = "bold red" if failed else "green"
+        out().print(Text(f"\nGates: {len(gates.results) - failed} of {len(gates.results)} passed", style=style))
+        if failed:
+            print_failed_gates(out(), gates)
+
+
 def print_run(run: Run) -> None:
     """Print one run: what it is, its figures per test, its files."""
     console = out()
     for line in _heading(run):
         console.print(line, soft_wrap=True)
     if run.manifest.services:
-        console.print(_services_table(run))
+        _print_services(run)
     summary = read_summary(run.folder)
     if summary is not None:
         for test in summary.tests:
@@ -122,6 +156,8 @@ def print_test(test: TestSummary) -> None:
         console.print(Text(test.validity.verdict.upper(), style=style))
         for reason in test.validity.reasons:
             console.print(Text(f"  {clean(reason, limit=500)}", style=style.removeprefix("bold ")), soft_wrap=True)
+    for warning in sanity_warnings(test):
+        console.print(Text(f"NOT SOUND  {clean(warning, limit=500)}", style="bold red"), soft_wrap=True)
     services = list(test.services.items())
     for start in range(0, len(services), _SERVICES_ABREAST):
         console.print(_figures_table(test, dict(services[start : start + _SERVICES_ABREAST])))
@@ -156,17 +192,30 @@ def _heading(run: Run) -> list[Text]:
         )
     elif held is not None and status == "running":
         lines.append(Text(f"         its journal holds {held:,} requests so far"))
-    lines.append(Text(f"Folder   {run.folder.path}"))
+    lines.append(Text(f"Folder   {clean(str(run.folder.path), limit=_LONGEST_URL)}"))
     lines += [Text(f"Note     {clean(text, limit=500)}") for text in manifest.notes]
     return lines
 
 
-def _services_table(run: Run) -> Table:
-    made = table("Service", "Engine", "Model", "URL")
+def _print_services(run: Run) -> None:
+    """Print the services; where their URLs do not fit beside the rest, each has a line of its own, to be copied."""
+    console = out()
+    whole = _services_table(run, urls=True)
+    if whole.__rich_measure__(console, console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
+        console.print(whole)
+        return
+    console.print(_services_table(run, urls=False))
+    for service in run.manifest.services:
+        line = Text.assemble((clean(service.name), "bold"), "  ", clean(service.url, limit=_LONGEST_URL))
+        console.print(line, soft_wrap=True)
+
+
+def _services_table(run: Run, *, urls: bool) -> Table:
+    made = table("Service", "Engine", "Model", *(["URL"] if urls else []))
     for service in run.manifest.services:
         engine = " ".join(filter(None, [service.product or service.engine, service.version]))
-        cells = (service.name, engine, service.model, service.url)
-        made.add_row(*(foreign(cell or MISSING) for cell in cells))
+        cells = (service.name, engine, service.model, *([service.url] if urls else []))
+        made.add_row(*(foreign(cell or MISSING, limit=_LONGEST_URL) for cell in cells))
     return made
 
 

@@ -1,27 +1,32 @@
 """How a run looks while it goes on, and what is said of it before it begins."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from inference_bench.cli.utils.console_utils import ProgressLine, clean, table
+from inference_bench.cli.utils.console_utils import ProgressLine, clean, foreign, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from inference_bench.orchestration.run_plan import RunPlan
+    from inference_bench.results.comparison import FairnessNote
     from inference_bench.testing.frames import Tally
+
+_NOTE_CHARACTERS = 1000
 
 
 class RunDisplay:
     """Follows a run: which test, whose turn, how many answers so far. A bar on a terminal, else plain lines.
 
-    `total_seconds` is the estimate; the bar moves by the turns that are over and by the time of the one that goes on.
+    `turns` are those of the plan; a run that goes on until it is decided brings more, and the bar's end moves. It moves
+    by the turns that are over and by the time of the one that goes on.
     """
 
     def __init__(self, line: ProgressLine, turns: int) -> None:
         self._line = line
         self._turns = turns
+        self._announced = 0
         self._ended = 0
         self._test = ""
         self._what = "starting"
@@ -34,9 +39,11 @@ class RunDisplay:
         self._error = ""
 
     def test_began(self, test: str, kind: str, turns: int) -> None:
-        """A test begins."""
+        """A test begins, or goes on with further turns."""
+        self._announced += turns
+        self._turns = max(self._turns, self._announced)
         self._test = test
-        self._what = "warming up" if kind == "ttft" else f"{turns} turns"
+        self._what = "warming up" if kind == "ttft" else counted(turns, "turn")
         self._show()
 
     def turn_began(self, test: str, service: str | None, round_no: int, seconds: float | None, requests: int) -> None:
@@ -78,10 +85,10 @@ class RunDisplay:
 
 
 def print_plan(console: "Console", plan: "RunPlan", *, simulated: bool) -> None:
-    """Say what will be done, how long it takes and how much it asks for."""
+    """Say what will be done, how long it takes, how much it asks for, and what makes the services unlike."""
     made = table("Test", "What", "Requests", "Output tokens", "Time", right=("Requests", "Output tokens", "Time"))
     for test, estimate in zip(plan.tests, plan.estimates, strict=True):
-        about = "~" if estimate.guessed else ""
+        about = "~" if guessed_requests(test) else ""
         made.add_row(
             clean(test.name),
             describe(test),
@@ -96,21 +103,58 @@ def print_plan(console: "Console", plan: "RunPlan", *, simulated: bool) -> None:
             "SIMULATED: these are simulated engines; the figures say nothing about real ones.", style="magenta"
         )
     console.print(made)
-    notes = [f"Note: {clean(text, limit=500)}" for text in plan.notes]
-    if any(estimate.guessed for estimate in plan.estimates):
-        notes.insert(0, "~ assumes a second per answer; a closed loop sends as many as the services answer.")
-    for text in notes:
+    for text in (*_guesses(plan), *(f"Note: {clean(text, limit=500)}" for text in plan.notes)):
         console.print(text, markup=False, soft_wrap=True)
+    print_fairness(console, plan.fairness)
+
+
+def print_fairness(console: "Console", notes: "Sequence[FairnessNote]") -> None:
+    """Print fairness notes, each once and wrapped beside its mark; nothing when there are none."""
+    if not notes:
+        return
+    from rich.table import Table  # noqa: PLC0415 - keeps --help fast
+    from rich.text import Text  # noqa: PLC0415
+
+    made = Table.grid(padding=(0, 1))
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for one in dict.fromkeys(notes):
+        mark = Text("Warning:", style="bold yellow") if one.weight == "warning" else Text("Note:")
+        where = f"{one.test}: " if one.test is not None else ""
+        made.add_row(mark, foreign(f"{where}{one.text}", limit=_NOTE_CHARACTERS))
+    console.print("What makes the services unlike each other:", markup=False)
+    console.print(made)
+
+
+def _guesses(plan: "RunPlan") -> list[str]:
+    """Say what the figures of the plan assume, where they assume anything."""
+    if any(guessed_requests(test) for test in plan.tests):
+        return ["~ assumes a second per answer; a closed loop sends as many as the services answer."]
+    if any(estimate.guessed for estimate in plan.estimates):
+        return ["~ assumes a second per answer; the number of requests is exact."]
+    return []
 
 
 def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
-    """Return the plan as plain data. `guessed`: a closed loop's requests and time assume a second per answer."""
+    """Return the plan as plain data.
+
+    `guessed`: the time assumes a second per answer; `requests_guessed`: so do the requests, of a closed loop that
+    goes on for a time. `said` is what a service told of itself, `fairness` what makes the services unlike.
+    """
     return {
         "dry_run": True,
         "simulated": simulated,
         "services": [
-            {"name": one.name, "engine": one.client.engine, "url": one.endpoint.url, "model": one.endpoint.model}
-            for one in plan.services
+            {
+                "name": one.name,
+                "engine": one.client.engine,
+                "url": one.endpoint.url,
+                "model": one.endpoint.model,
+                "product": facts.product,
+                "version": facts.version,
+                "said": facts.said,
+            }
+            for one, facts in zip(plan.services, plan.facts, strict=True)
         ],
         "tests": [
             {
@@ -120,12 +164,21 @@ def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
                 "output_tokens_at_most": estimate.output_tokens,
                 "seconds": estimate.seconds,
                 "guessed": estimate.guessed,
+                "requests_guessed": guessed_requests(test),
             }
             for test, estimate in zip(plan.tests, plan.estimates, strict=True)
         ],
         "workers": plan.workers,
         "notes": list(plan.notes),
+        "fairness": [one.model_dump(mode="json") for one in plan.fairness],
     }
+
+
+def guessed_requests(test: object) -> bool:
+    """Return whether a test's number of requests is a guess: a closed loop that goes on for a time."""
+    from inference_bench.testing.plan import LoadPlan  # noqa: PLC0415 - keeps --help fast
+
+    return isinstance(test, LoadPlan) and not test.open_loop and test.settings.requests is None
 
 
 def describe(test: object) -> str:
@@ -133,12 +186,18 @@ def describe(test: object) -> str:
     from inference_bench.testing.plan import LoadPlan, TtftPlan  # noqa: PLC0415 - keeps --help fast
 
     if isinstance(test, TtftPlan):
-        return f"{test.blocks} blocks, one request at a time"
+        return f"{counted(test.blocks, 'block')}, one request at a time"
     assert isinstance(test, LoadPlan)
     load = test.settings
-    who = f"{load.concurrent_users} users" if load.rate is None else f"{load.arrivals} {load.rate:g}/s"
-    length = f"{load.duration_seconds:g} s" if load.duration_seconds is not None else f"{load.requests} requests"
-    return f"{who}, {length} per service in {test.rounds} rounds"
+    who = counted(load.concurrent_users or 0, "user") if load.rate is None else f"{load.arrivals} {load.rate:g}/s"
+    seconds = load.duration_seconds
+    length = f"{seconds:g} s" if seconds is not None else counted(load.requests or 0, "request")
+    return f"{who}, {length} per service in {counted(test.rounds, 'round')}"
+
+
+def counted(count: int, thing: str) -> str:
+    """Return a count with its noun: 1 user, 2 users."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

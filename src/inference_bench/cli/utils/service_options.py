@@ -95,7 +95,7 @@ def load_configuration(
 
     `overrides` are the command's own values by dotted key. Raises UsageError and ConfigError.
     """
-    from inference_bench.api.clients import client_names  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.cli.utils.known_words import known_words  # noqa: PLC0415 - keeps --help fast
     from inference_bench.config.loader import load_settings  # noqa: PLC0415
 
     loaded = load_settings(
@@ -104,9 +104,11 @@ def load_configuration(
         overrides={**services.overrides(), **(overrides or {})},
         environ=os.environ,
         cwd=Path.cwd(),
-        engines=client_names(),
+        known=known_words(),
     )
     note(f"Configuration: {loaded.source}")
+    for remark in loaded.remarks:
+        note(f"Note: {remark}")
     for key, reason in loaded.unused().items():
         note(f"Note: {key} is set but {reason}")
     return loaded

@@ -18,7 +18,7 @@ from inference_bench.simulator.connection import Exchange
 from inference_bench.simulator.dialects.reading import BadFieldError
 from inference_bench.simulator.driver import Driver
 from inference_bench.simulator.faults import BEFORE_ANSWER, FAULT_HEADER, Fault, FaultPlan
-from inference_bench.simulator.faulty import FaultyAnswer, FaultyStream
+from inference_bench.simulator.faulty import FaultyAnswer, FaultyStream, spoiled
 from inference_bench.simulator.fixed import FixedTiming
 from inference_bench.simulator.generation import Generation, KeepAlive, StreamFormat, TokenStream, WholeAnswer, Work
 from inference_bench.simulator.messages import RefusedRequest, Reply, Request, text_reply
@@ -67,9 +67,9 @@ class Engine(ABC):
         self._truth = truth
         self._faults = FaultPlan(options.faults, seed=options.seed, everywhere=options.faults_everywhere)
         self._driver = Driver(
-            FixedTiming(*options.exact_ms, jitter=profile.jitter, seed=options.seed)
+            FixedTiming(*options.exact_ms, jitter=profile.jitter, seed=options.seed, drift=options.drift)
             if options.exact_ms is not None
-            else BatchModel(profile, options.seed)
+            else BatchModel(profile, options.seed, drift=options.drift)
         )
         self._routes = self.routes()
 
@@ -198,7 +198,7 @@ class Engine(ABC):
 
         `reserve_tokens` is the KV room set aside for the answer where that is not its longest length.
         """
-        answer = self.pool.plan(prompt, sampling)
+        answer = spoiled(self.pool.plan(prompt, sampling), call.fault)
         record = self._record(call, streamed=streamed)
         record.prompt_tokens = prompt_tokens
         reserve = sampling.max_tokens if reserve_tokens is None else reserve_tokens

@@ -25,6 +25,9 @@ from inference_bench.simulator.messages import RefusedRequest, Reply, Request, j
 from inference_bench.simulator.stats import Exposition, ServingStats
 
 FINGERPRINT = f"b10488{VERSION_MARK}"
+# A believable model, for those who ask; like every figure of the simulator it is no real one's.
+FILE_TYPE = "Q4_K - Medium"
+PARAMETERS = 7_615_616_512
 ERROR_TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 500: "server_error",
     501: "not_supported_error", 503: "unavailable_error",
@@ -110,12 +113,14 @@ class LlamaServerEngine(Engine):
         slots = self.profile.max_batch
         props = {
             "default_generation_settings": {"n_ctx": self.profile.context}, "total_slots": slots,
-            "model_alias": self.options.model, "model_path": self.options.model, "build_info": FINGERPRINT,
+            "model_alias": self.options.model, "model_path": self.options.model, "model_ftype": FILE_TYPE,
+            "build_info": FINGERPRINT,
         }  # fmt: skip
         call.exchange.reply(json_reply(200, props, HEADERS))
 
     def _models(self, call: Call) -> None:
-        meta = {"n_ctx_train": self.profile.context}
+        context = self.profile.context
+        meta = {"n_ctx": context, "n_ctx_train": context, "n_params": PARAMETERS, "ftype": FILE_TYPE}
         model = {
             "id": self.options.model, "object": "model", "created": int(time.time()), "owned_by": "llamacpp",
             "meta": meta,

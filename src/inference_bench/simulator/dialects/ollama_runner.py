@@ -14,9 +14,10 @@ FOREVER_S = 100 * 365 * 86_400.0
 MODEL_BYTES = 1_000_000_000
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+# A believable model, for those who ask; like every figure of the simulator it is no real one's.
 _DETAILS: JsonObject = {
     "parent_model": "", "format": "gguf", "family": "simulated", "families": ["simulated"],
-    "parameter_size": "unknown", "quantization_level": "unknown",
+    "parameter_size": "7.6B", "quantization_level": "Q4_K_M",
 }  # fmt: skip
 
 
@@ -106,7 +107,8 @@ class OllamaRunner:
         info = {"general.architecture": "simulated", "simulated.context_length": self._default_context}
         return {
             "license": "none: this model is simulated",
-            "modelfile": f"# simulated\nFROM {self.model}\n",
+            "modelfile": f"# simulated\nFROM {self.model}\nPARAMETER num_ctx {self._default_context}\n",
+            "parameters": f"num_ctx                        {self._default_context}",
             "template": "{{ .Prompt }}",
             "details": _DETAILS,
             "model_info": info,

@@ -40,6 +40,21 @@ _HISTOGRAMS = (
     ("vllm:request_generation_tokens", "output_tokens", "Number of generation tokens processed."),
     ("vllm:request_params_max_tokens", "max_tokens", "Histogram of the max_tokens request parameter."),
 )
+_BLOCK_TOKENS = 16
+# The labels of the recorded server; what it was started with, as text. The simulator has no prefix cache and says so.
+_CACHE_CONFIG: Mapping[str, str] = {
+    "_block_size_resolved": "True", "cache_dtype": "auto", "cache_hit_alignment_tokens": "None",
+    "enable_mamba_shared_prefix_checkpoint": "False", "enable_prefix_caching": "False", "engine": "0",
+    "gpu_memory_utilization": "0.92", "hash_block_size": "None", "is_attention_free": "False",
+    "kv_cache_dtype_skip_layers": "[]", "kv_cache_layout": "None", "kv_cache_memory_bytes": "None",
+    "kv_offloading_backend": "native", "kv_offloading_size": "None", "kv_sharing_fast_prefill": "False",
+    "mamba_block_size": "None", "mamba_cache_dtype": "auto", "mamba_cache_mode": "none",
+    "mamba_page_size_padded": "None", "mamba_ssm_cache_dtype": "auto", "num_cpu_blocks": "None",
+    "num_gpu_blocks_override": "None", "prefix_cache_retention_interval": "0", "prefix_caching_hash_algo": "sha256",
+    "prefix_match_unit": "None", "replayssm_buffer_len": "16", "skip_page_size_padded": "None",
+    "sliding_window": "None", "swa_bounded_replay": "True", "use_kda_recoverssm": "False", "use_replayssm": "False",
+    "user_specified_block_size": "False",
+}  # fmt: skip
 _FINISHED = {"stop": ("eos", "stop_sequence"), "length": ("length",)}
 
 
@@ -72,4 +87,18 @@ def page(stats: ServingStats, load: Load, model: str, profile: ServingProfile) -
     out.metric("vllm:request_success_total", "counter", "Count of successfully processed requests.", success)
     for name, key, text in _HISTOGRAMS:
         out.histogram(name, text, labels, stats.histograms[key])
+    config = [(_cache_config(profile), 1.0)]
+    out.metric("vllm:cache_config_info", "gauge", "Information of the LLMEngine CacheConfig", config)
     return out.text()
+
+
+def _cache_config(profile: ServingProfile) -> dict[str, str]:
+    blocks = profile.kv_tokens // _BLOCK_TOKENS
+    return {
+        **_CACHE_CONFIG,
+        "block_size": str(_BLOCK_TOKENS),
+        "effective_attention_block_size": str(_BLOCK_TOKENS),
+        "num_gpu_blocks": str(blocks),
+        "kv_cache_size_tokens": str(blocks * _BLOCK_TOKENS),
+        "kv_cache_max_concurrency": str(blocks * _BLOCK_TOKENS / profile.context),
+    }

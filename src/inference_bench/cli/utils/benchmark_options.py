@@ -1,0 +1,187 @@
+"""The options of `benchmark`: their words for click, their values as one object, what they exclude of each other."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+import rich_click as click
+
+from inference_bench.errors import UsageError
+
+MAX_REQUESTS = 10_000
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class PositiveNumber(click.ParamType[float]):
+    """A finite number above 0; `nan` and `inf` are spelled like numbers and are none."""
+
+    name = "number"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or refuse the text."""
+        try:
+            number = float(str(value))
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or number <= 0:
+            self.fail(f"{str(value)!r} is not a number above 0.", param, ctx)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkOptions:
+    """The command's own options, by the names click gives them."""
+
+    quick: bool
+    ttft_only: bool
+    load_only: bool
+    tests: tuple[str, ...]
+    dry_run: bool
+    users: int | None
+    rate: float | None
+    arrivals: str | None
+    prompts: Path | None
+    max_tokens: int | None
+    duration: float | None
+    requests: int | None
+    max_requests: int
+    seed: int | None
+    nonce: str | None
+    workers: str
+    name: str | None
+    output_dir: Path | None
+    until_decided: bool
+    fail_if: tuple[str, ...]
+    strict: bool
+    junit: Path | None
+    as_json: bool
+    yes: bool
+
+    @classmethod
+    def of(cls, given: dict[str, object]) -> "BenchmarkOptions":
+        """Return the options click has read. Raises UsageError for those that exclude each other."""
+        options = cls(**{field.name: given[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        if options.ttft_only and options.load_only:
+            raise UsageError("--ttft-only and --load-only exclude each other")
+        if options.nonce == "":
+            raise UsageError("--nonce must not be empty", hint="leave it out for a new one")
+        options._refuse_unused()
+        return options
+
+    def overrides(self) -> dict[str, object]:
+        """Return the configuration values they stand for, by dotted key."""
+        given: dict[str, object] = {
+            "load_tests.*.concurrent_users": self.users,
+            "load_tests.*.rate": self.rate,
+            "load_tests.*.arrivals": self.arrivals,
+            "load_tests.*.duration_seconds": self.duration,
+            "load_tests.*.requests": self.requests,
+            "load_tests.*.max_tokens": self.max_tokens,
+            "ttft_test.max_tokens": self.max_tokens,
+            "benchmark.seed": self.seed,
+            "benchmark.name": self.name,
+            "output.directory": None if self.output_dir is None else str(self.output_dir),
+        }
+        if self.ttft_only:
+            # Nothing is said of load tests that will not run; there may be none.
+            given = {key: value for key, value in given.items() if not key.startswith("load_tests.")}
+        if self.prompts is not None:
+            given |= {"workload.kind": "file", "workload.path": str(self.prompts)}
+        return {key: value for key, value in given.items() if value is not None}
+
+    def worker_count(self) -> int | None:
+        """Return the number of measuring processes, None for as many as the plan needs. Raises UsageError."""
+        if self.workers == "auto":
+            return None
+        if not self.workers.isdecimal() or not 1 <= int(self.workers) <= 256:
+            raise UsageError(f"--workers takes auto or a number from 1 to 256, not {self.workers!r}")
+        return int(self.workers)
+
+    def _refuse_unused(self) -> None:
+        """Refuse options that concern load tests only, when none will run."""
+        given = {
+            "--users": self.users,
+            "--rate": self.rate,
+            "--arrivals": self.arrivals,
+            "--duration": self.duration,
+            "--requests": self.requests,
+        }
+        unused = [name for name, value in given.items() if value is not None]
+        if self.ttft_only and unused:
+            raise UsageError(f"{', '.join(unused)} concerns load tests, and --ttft-only leaves them out")
+
+
+def benchmark_options(command: Command) -> Command:
+    """Add the options to a command, which gets each as a keyword argument."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_WHICH = (
+    click.option("--quick", is_flag=True, help="The quick configuration: done within two minutes."),
+    click.option("--ttft-only", is_flag=True, help="Only the TTFT test."),
+    click.option("--load-only", is_flag=True, help="Only the load tests."),
+    click.option("--test", "tests", multiple=True, metavar="NAME", help="Only this test (repeatable); ttft is one."),
+    click.option("--dry-run", is_flag=True, help="Show the plan, its time and its tokens; measure nothing."),
+)
+_LOAD = (
+    click.option(
+        "--users", "--concurrent-users", type=click.IntRange(min=1), metavar="N", help="Users of every load test."
+    ),
+    click.option("--rate", type=PositiveNumber(), metavar="R", help="Requests/s of every load test."),
+    click.option("--arrivals", type=click.Choice(["closed", "constant", "poisson"]), help="When requests are sent."),
+    click.option(
+        "--prompts", type=click.Path(path_type=Path), metavar="FILE", help="Prompts from a text or JSONL file."
+    ),
+    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Output tokens asked of every request."),
+    click.option("-d", "--duration", type=PositiveNumber(), metavar="S", help="Steady time, s."),
+    click.option("--requests", type=click.IntRange(min=1), metavar="N", help="Requests per service instead of a time."),
+    click.option(
+        "--max-requests",
+        type=click.IntRange(min=1),
+        default=MAX_REQUESTS,
+        show_default=True,
+        metavar="N",
+        help="Ask (without a terminal: refuse) before sending more than about this many.",
+    ),
+)
+_RUN = (
+    click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of prompts, times and orders."),
+    click.option("--nonce", metavar="TEXT", help="Repeat a run's prompts exactly: the nonce of its manifest."),
+    click.option("--workers", default="auto", show_default=True, metavar="N|auto", help="Measuring processes."),
+    click.option("--name", metavar="TEXT", help="Name of the run."),
+    click.option("-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where run folders go."),
+)
+_VERDICT = (
+    click.option(
+        "--until-decided",
+        is_flag=True,
+        help="Go on with more blocks until every primary metric is decided, or comparison.budget is used up.",
+    ),
+    click.option(
+        "--fail-if",
+        multiple=True,
+        metavar="EXPR",
+        help="Exit with 4 when this is true (repeatable): [TEST:]SERVICE.METRIC[.STAT] OP NUMBER, joined by and/or; "
+        "OP is one of < <= > >= == !=. A missing value counts as true.",
+    ),
+    click.option("--strict", is_flag=True, help="Exit with 5 when the run is invalid."),
+    click.option(
+        "--junit",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write gates, validity and verdicts as JUnit XML, whatever the exit code.",
+    ),
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print the summary as JSON on stdout, with the comparison and the gates beside it.",
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask before large load or load on another machine."),
+)
+_OPTIONS = (*_WHICH, *_LOAD, *_RUN, *_VERDICT)
