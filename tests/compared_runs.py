@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from inference_bench.results.comparison import Comparison, Pair
 from inference_bench.results.finalise import finalise
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts, Window
-from inference_bench.results.summary import Summary, Validity, read_summary, write_summary
+from inference_bench.results.summary import ServiceSummary, Summary, Validity, read_summary, write_summary
 from inference_bench.testing.analyzers import write_summaries
 from run_records import WHEN, at, request, run_with_journal
 
@@ -31,6 +32,7 @@ class Speed:
     failing: int = 0
 
 
+SLOW = Speed(ttft=80.0, e2e=530.0)
 Services = Mapping[str, Speed]
 Row = dict[str, object]
 
@@ -155,3 +157,20 @@ def _window(number: int, start: float, end: float) -> Window:
     assert first is not None
     assert last is not None
     return Window(round=number, start_ns=first, end_ns=last)
+
+
+def pair_of(found: Comparison, test: str, name: str, a: str = "a", b: str = "b") -> Pair:
+    metric, _, statistic = name.partition(".")
+    chosen = [
+        pair
+        for pair in found.pairs
+        if (pair.test, pair.metric, pair.statistic, pair.a, pair.b) == (test, metric, statistic or None, a, b)
+    ]
+    assert len(chosen) == 1, (test, name, a, b)
+    return chosen[0]
+
+
+def summary_of(folder: RunFolder, test: str, service: str) -> ServiceSummary:
+    summary = read_summary(folder)
+    assert summary is not None
+    return next(one for one in summary.tests if one.name == test).services[service]

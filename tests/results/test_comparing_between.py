@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from compared_runs import Speed, make_invalid, names, stored_run
+from compared_runs import SLOW, Speed, make_invalid, names, stored_run
 from inference_bench.errors import NoServiceError, RunFolderError, UsageError
 from inference_bench.results.between_runs import compare_runs
 from inference_bench.results.between_sides import Chosen, read_side
@@ -15,8 +15,6 @@ from inference_bench.results.comparison_words import sentence
 from inference_bench.results.folder import Run, RunFolder, find_run
 from inference_bench.results.manifest import ServiceFacts
 from inference_bench.results.regression import regressions
-
-SLOW = Speed(ttft=80.0, e2e=530.0)
 
 
 def side(letter: str, *folders: RunFolder, service: str | None = None) -> Chosen:

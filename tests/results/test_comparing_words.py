@@ -76,8 +76,8 @@ def test_no_difference_says_what_it_would_take() -> None:
     assert said.endswith("; about 340 more blocks would probably show 5 %")
     one = sentence(unsure.model_copy(update={"needed_n": 1, "test": "load"}), DESIGN)
     assert one.endswith("; about 1 more round would probably show 5 %")
-    never = sentence(unsure.model_copy(update={"needed_n": None, "reason": "no spread was seen"}), DESIGN)
-    assert never.endswith("; no spread was seen")
+    never = unsure.model_copy(update={"needed_n": None, "reason": "no spread was seen; within this run only: 9 slices"})
+    assert sentence(never, DESIGN).endswith(" to 1.25; within this run only: 9 slices); no spread was seen")
 
 
 def test_a_small_difference_that_is_there_is_not_denied() -> None:

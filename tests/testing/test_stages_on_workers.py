@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from inference_bench.api.exchange import Timeouts
@@ -108,17 +109,15 @@ def test_what_was_measured_so_far_can_be_had_in_the_journal_while_the_run_goes_o
         pool = WorkerPool([server.target], Timeouts(2, 20, 30), count=3, journal=journal, stamps=True, keep_text=False)
         async with pool:
             for part in range(3):
-                await run_stage(
-                    pool,
-                    lambda _worker, number: Stage(number, ((0, time.monotonic_ns()),), 0, 0, ((0, 1),)),
-                    lambda worker, _start, part=part: jobs_of(part, worker),
-                    start_ns=time.monotonic_ns(),
-                    stop=asyncio.Event(),
-                )
+                feed = partial(jobs_of, part)
+                await run_stage(pool, stage_of, feed, start_ns=time.monotonic_ns(), stop=asyncio.Event())
                 await pool.written_out()
                 seen.append([row["index"] for batch in read_journal(journal) for row in batch.to_pylist()])
 
-    def jobs_of(part: int, worker: int) -> Iterator[JobTuple]:
+    def stage_of(_worker: int, number: int) -> Stage:
+        return Stage(number, ((0, time.monotonic_ns()),), 0, 0, ((0, 1),))
+
+    def jobs_of(part: int, worker: int, _start: int) -> Iterator[JobTuple]:
         first = (part * 3 + worker) * 40
         for index in range(first, first + 40):
             yield index, 0, 0, PAYLOAD, meta(index)

@@ -77,7 +77,7 @@ def test_a_run_of_real_engines_is_not_called_simulated(tmp_path: Path) -> None:
 def test_the_median_on_the_ttft_chart_is_that_of_the_summary(run: Run, charts: dict[str, Chart]) -> None:
     summary = read_summary(run.folder)
     assert summary is not None
-    drawn = {str(trace.name): trace for trace in figure(charts["ttft_analysis"]).data}
+    drawn = {str(trace.name): trace for trace in figure(charts["ttft_analysis"]).data if trace.type == "scatter"}
     for service, figures in summary.tests[0].services.items():
         assert list(drawn[f"{service}, median"].x) == [getattr(figures.metrics["ttft_ms"], "p50")]  # noqa: B009
         assert list(drawn[service].y)[-1] == 1.0
@@ -122,12 +122,14 @@ def test_the_waterfall_shows_only_what_was_told(charts: dict[str, Chart]) -> Non
     assert "vllm, tgi told nothing" in charts["client_server_waterfall"].caption
 
 
-def test_what_is_drawn_is_bounded(run: Run) -> None:
+def test_what_is_drawn_is_bounded(run: Run, tmp_path: Path) -> None:
     data = RunData(run)
     spread = data.spread("ttft", "vllm", "ttft_ms")
     assert spread is not None
     assert spread.values.size <= QUANTILES
-    assert len(data.lanes("many", "vllm")) == TIMELINE_REQUESTS
+    assert len(data.lanes("many", "vllm")) == 40
+    crowded = RunData(drawn_run(tmp_path, services=("vllm",), blocks=0, requests=TIMELINE_REQUESTS + 20))
+    assert len(crowded.lanes("many", "vllm")) == TIMELINE_REQUESTS
 
 
 def test_the_cadence_counts_every_gap_of_good_answers(run: Run, charts: dict[str, Chart]) -> None:

@@ -3,6 +3,13 @@
 The unit is the block: one interleaved block of a TTFT test, or one round of a load test. Requests of one block share
 its luck and are never counted as independent evidence. What a block holds, and which metrics are compared, is decided
 by whoever reads the records.
+
+Paired, the difference of a block is the log ratio of its two statistics, and the ratio that is reported is what is
+typical of these: their geometric mean; from 30 blocks on, for a p50, the geometric mean of the middle 60 % (a trimmed
+mean, so that a few stalls do not pass for a slower median). It is not the quotient of the two percentiles over all
+blocks: prompts of different lengths move both services together, which cancels within a block and does not in that
+quotient. With the built-in prompts the quotient of medians would need about ten times as many blocks. Only a tail that
+single blocks are too small to carry is that quotient, of all values, because there is no other way to it.
 """
 
 import hashlib
@@ -13,14 +20,23 @@ from typing import Final, Literal
 
 import numpy as np
 
-from inference_bench.metrics.columns import Floats, Ints
+from inference_bench.metrics.columns import Floats
 from inference_bench.metrics.definitions import Better
 from inference_bench.metrics.distribution import interval_needs, percentile_needs
-from inference_bench.metrics.statistics import BOOTSTRAP_FROM, FEWEST_BLOCKS, Estimate, of_resamples, of_values
+from inference_bench.metrics.pooled import PooledPercentile
+from inference_bench.metrics.statistics import (
+    BOOTSTRAP_FROM,
+    FEWEST_BLOCKS,
+    Estimate,
+    of_resamples,
+    of_values,
+    trimmed_means,
+)
 
 Blocks = Sequence[Floats]
 Outcome = Literal["better", "equivalent", "no_difference_shown"]
 POWER: Final = 0.9
+_T_ON_BLOCKS: Final = "t on the log ratios of blocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +75,13 @@ class Decision:
 
 
 def paired(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estimate | NotComparable:
-    """Return the log ratio of a's statistic over b's from blocks in which both were measured.
+    """Return the log ratio of a's statistic over b's from blocks in which both were measured, in order of time.
 
-    `a` and `b` hold one array of values per block, equally many; blocks where either is empty are left out.
+    `a` and `b` hold one array of finite values per block, equally many; blocks where either is empty are left out.
     `statistic` is "p50", "p95", "mean", …, or None where each block holds one value (a rate of the round).
 
     Raises:
-        ValueError: the services have not equally many blocks.
+        ValueError: the services have not equally many blocks, or there is no such statistic.
     """
     if len(a) != len(b):
         raise ValueError(f"paired blocks come in pairs, not {len(a)} and {len(b)}")
@@ -74,47 +90,48 @@ def paired(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estimat
     problem = _problem(left, right, statistic)
     if problem is not None:
         return problem
-    by_block = _by_block(left, statistic), _by_block(right, statistic)
+    if not (_carry(left, statistic) and _carry(right, statistic)):
+        return _paired_pooled(left, right, statistic, seed=seed)
+    ours, theirs = _by_block(left, statistic), _by_block(right, statistic)
+    if min(ours.min(), theirs.min()) <= 0:
+        return _no_ratio(statistic)
+    logs = np.log(ours) - np.log(theirs)
+    trims = statistic == "p50"
     if len(both) < BOOTSTRAP_FROM:
-        if by_block[0] is None or by_block[1] is None:
-            return _jackknife(left, right, statistic)
-        return of_values(np.log(by_block[0]) - np.log(by_block[1]), method="t on the log ratios of blocks")
-    middles = np.log([np.median(one) for one in left]) - np.log([np.median(one) for one in right])
-    one, other = _Resampled(left, statistic), _Resampled(right, statistic)
-    made = of_resamples(
-        lambda rows: one.logs(rows) - other.logs(rows),
-        len(both),
-        middles,
-        method="bootstrap over blocks",
-        rng=_rng(seed, statistic),
-    )
-    return made if made is not None else NotComparable("a value is 0 or less: there is no ratio")
+        return of_values(logs, method=_T_ON_BLOCKS, trims_later=trims)
+    return _bootstrapped(logs, trims=trims, what="log ratios of blocks", rng=_rng(seed, statistic))
 
 
 def unpaired(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estimate | NotComparable:
     """Return the log ratio of a's statistic over b's from blocks measured apart, as in two runs.
 
-    Below 30 blocks a side Welch's t (Welch 1947) on the blocks' logarithms, from there a bootstrap of both sides, each
-    for itself.
+    Below 30 blocks on either side Welch's t (Welch 1947, Biometrika 34) on the blocks' logarithms; from there a
+    bootstrap of both sides, each for itself, of the statistic of all its values.
+
+    Raises:
+        ValueError: there is no such statistic.
     """
     left, right = [one for one in a if one.size], [one for one in b if one.size]
     problem = _problem(left, right, statistic)
     if problem is not None:
         return problem
-    sides = [_side(blocks, statistic, seed=seed, name=name) for blocks, name in ((left, "a"), (right, "b"))]
+    many = min(len(left), len(right)) >= BOOTSTRAP_FROM
+    carried = _carry(left, statistic) and _carry(right, statistic)
+    sides: list[Estimate] = []
+    for blocks, name in ((left, "a"), (right, "b")):
+        side = _side(blocks, statistic, many=many, carried=carried, rng=_rng(seed, statistic, name))
+        if side is None:
+            return _no_ratio(statistic)
+        sides.append(side)
+    first, second = sides
     parts = [side.standard_error**2 for side in sides]
     total = sum(parts)
-    # Welch and Satterthwaite.
+    # Degrees of freedom after Welch and Satterthwaite.
     below = sum(part**2 / side.freedom for part, side in zip(parts, sides, strict=True))
     freedom = total**2 / below if below else min(side.freedom for side in sides)
-    methods = dict.fromkeys(side.method for side in sides)
-    return Estimate(
-        sides[0].log_ratio - sides[1].log_ratio,
-        math.sqrt(total),
-        freedom,
-        min(len(left), len(right)),
-        "unpaired, " + ", ".join(methods),
-    )
+    words = ", ".join(dict.fromkeys(side.method for side in sides))
+    difference = first.log_ratio - second.log_ratio
+    return Estimate(difference, math.sqrt(total), freedom, min(len(left), len(right)), f"unpaired, {words}")
 
 
 def decide(
@@ -124,7 +141,11 @@ def decide(
     confidence: float = 0.95,
     multiplicity: Literal["holm"] | None = "holm",
 ) -> list[Decision]:
-    """Return the verdict on each hypothesis; with "holm" all of them are one family (Holm 1979)."""
+    """Return the verdict on each hypothesis; with "holm" all of them are one family (Holm 1979, Scand. J. Statist. 6).
+
+    `better`: p_adjusted < 1 - confidence and the estimated difference is at least `min_effect`; `equivalent`: the
+    interval lies inside ± ln(1 + min_effect). Both cannot hold: the interval contains the estimate.
+    """
     alpha = 1 - confidence
     factors = _holm_factors([one.estimate.p for one in hypotheses]) if multiplicity else [1.0] * len(hypotheses)
     return [
@@ -156,7 +177,6 @@ def _decision(hypothesis: Hypothesis, factor: float, *, alpha: float, effect: fl
     winner: Literal["a", "b"] | None = None
     needed: int | None = None
     reason: str | None = None
-    # Significant and large enough comes first: the two can only both hold when the estimate stands on the very edge.
     if significant and abs(estimate.log_ratio) >= effect:
         verdict = "better"
         winner = "a" if (estimate.log_ratio < 0) == (hypothesis.better == "less") else "b"
@@ -164,10 +184,7 @@ def _decision(hypothesis: Hypothesis, factor: float, *, alpha: float, effect: fl
         verdict = "equivalent"
     else:
         needed = estimate.needed_blocks(effect, level, POWER)
-        if significant:
-            reason = "a difference was found, but it is not shown to be as large as the smallest worth naming"
-        elif needed is None:
-            reason = "how many blocks would be needed cannot be said: no spread was seen, or it is far too wide"
+        reason = _why_open(estimate, needed, effect=effect, significant=significant)
     return Decision(
         ratio=math.exp(estimate.log_ratio),
         ci_low=math.exp(low),
@@ -184,25 +201,35 @@ def _decision(hypothesis: Hypothesis, factor: float, *, alpha: float, effect: fl
     )
 
 
+def _why_open(estimate: Estimate, needed: int | None, *, effect: float, significant: bool) -> str | None:
+    """Say what is special about a pair that is not decided; None where there are just too few blocks."""
+    if significant:
+        return f"a difference was found, smaller than the {math.expm1(effect):.3g} that is worth naming"
+    if estimate.standard_error == 0:
+        return "how many blocks would be needed cannot be said: all blocks are alike"
+    if needed is None:
+        return "how many blocks would be needed cannot be said: they differ too widely"
+    if needed == 0:
+        return "a difference worth naming would probably have been found already"
+    return None
+
+
 def _problem(a: Blocks, b: Blocks, statistic: str | None) -> NotComparable | None:
     """Return why these blocks carry no comparison; None when they do."""
+    percent = percent_of(statistic)
     fewest = min(len(a), len(b))
     if fewest < FEWEST_BLOCKS:
         return NotComparable(f"{fewest} blocks with values; {FEWEST_BLOCKS} are needed")
-    percent = percent_of(statistic)
     if percent is not None and percent != 50:
         needed = interval_needs(percent)
         n = min(sum(one.size for one in a), sum(one.size for one in b))
         if n < needed:
             return NotComparable(f"{n} values are too few to compare a {statistic}; {needed} are needed")
-    if any(bool(np.any(one <= 0)) for one in (*a, *b)) and _reaches_zero(a, b, statistic):
-        return NotComparable("a value is 0 or less: there is no ratio")
     return None
 
 
-def _reaches_zero(a: Blocks, b: Blocks, statistic: str | None) -> bool:
-    """Whether a statistic that is to be divided by, or its logarithm taken of, is not positive."""
-    return any(value_of(block, statistic) <= 0 for block in (*a, *b))
+def _no_ratio(statistic: str | None) -> NotComparable:
+    return NotComparable(f"a {statistic or 'value'} is 0 or less, so there is no ratio")
 
 
 def percent_of(statistic: str | None) -> int | None:
@@ -224,83 +251,82 @@ def value_of(values: Floats, statistic: str | None) -> float:
     return float(np.mean(values) if percent is None else np.percentile(values, percent))
 
 
-def _by_block(blocks: Blocks, statistic: str | None) -> Floats | None:
-    """Return each block's statistic; None when a block is too small to carry a tail."""
+def _carry(blocks: Blocks, statistic: str | None) -> bool:
+    """Return whether every block has a statistic of its own: a tail needs its number of values."""
     percent = percent_of(statistic)
-    if percent is not None and percent != 50 and min(one.size for one in blocks) < percentile_needs(percent):
-        return None
+    return percent in (None, 50) or min(one.size for one in blocks) >= percentile_needs(percent or 50)
+
+
+def _by_block(blocks: Blocks, statistic: str | None) -> Floats:
     return np.array([value_of(one, statistic) for one in blocks])
 
 
-def _jackknife(a: Blocks, b: Blocks, statistic: str | None) -> Estimate | NotComparable:
-    """Return the estimate for few blocks too small to carry the tail by themselves: Tukey's pseudo-values.
-
-    Each pseudo-value is n times the log ratio of everything minus n - 1 times that without one block (Miller 1974,
-    The jackknife: a review); Student's t on them.
-    """
-    n = len(a)
-
-    def log_ratio(left: Blocks, right: Blocks) -> float:
-        return math.log(value_of(np.concatenate(left), statistic) / value_of(np.concatenate(right), statistic))
-
-    whole = log_ratio(a, b)
-    without = [log_ratio([*a[:i], *a[i + 1 :]], [*b[:i], *b[i + 1 :]]) for i in range(n)]
-    pseudo = n * whole - (n - 1) * np.array(without)
-    return of_values(pseudo, whole=whole, method="t on pseudo-values of blocks (jackknife)")
-
-
-def _side(blocks: Blocks, statistic: str | None, *, seed: int, name: str) -> Estimate:
-    """Return the estimate of one side's logarithm, for an unpaired comparison."""
-    logs = _by_block(blocks, statistic)
-    if len(blocks) < BOOTSTRAP_FROM and logs is not None:
-        return of_values(np.log(logs), method="t on the logarithms of blocks")
-    middles = np.log([np.median(one) for one in blocks])
+def _bootstrapped(logs: Floats, *, trims: bool, what: str, rng: np.random.Generator) -> Estimate:
+    """Return the estimate of the typical value of at least 30 blocks."""
     made = of_resamples(
-        _Resampled(blocks, statistic).logs,
-        len(blocks),
-        middles,
-        method="bootstrap over blocks",
-        rng=_rng(seed, statistic, name),
+        lambda rows: trimmed_means(logs[rows]) if trims else logs[rows].mean(axis=1),
+        logs.size,
+        logs,
+        method=f"bootstrap over blocks of the {'trimmed ' if trims else ''}mean of the {what}",
+        rng=rng,
     )
-    assert made is not None, "values were looked at before"
+    assert made is not None, "a mean of finite values is finite"
     return made
 
 
-class _Resampled:
-    """The logarithm of a statistic over resampled blocks, without copying every value for every resample."""
+def _paired_pooled(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estimate | NotComparable:
+    """Return the estimate of a tail that blocks are too small to carry by themselves, from all their values."""
+    percent = percent_of(statistic) or 50
+    one, other = PooledPercentile(a, percent), PooledPercentile(b, percent)
+    if len(a) < BOOTSTRAP_FROM:
+        logs = [one.logs(rows) - other.logs(rows) for rows in _all_and_without_each(len(a))]
+        found = _jackknife(*logs)
+    else:
+        found = of_resamples(
+            lambda rows: one.logs(rows) - other.logs(rows),
+            len(a),
+            one.exceedances() - other.exceedances(),
+            method=f"bootstrap over blocks of the ratio of all values' {statistic}",
+            rng=_rng(seed, statistic),
+        )
+    return _no_ratio(statistic) if found is None else found
 
-    def __init__(self, blocks: Blocks, statistic: str | None) -> None:
-        self._blocks = blocks
-        self._percent = percent_of(statistic)
-        self._sizes = np.array([one.size for one in blocks], dtype=np.int64)
-        self._sums = np.array([float(one.sum()) for one in blocks])
-        self._single = bool(np.all(self._sizes == 1))
 
-    def logs(self, rows: Ints) -> Floats:
-        """Return the logarithm for each row of block numbers, NaN where the statistic is not positive."""
-        if self._percent is None:
-            found = self._sums[rows].sum(axis=1) / self._sizes[rows].sum(axis=1)
-        elif self._single:
-            found = np.percentile(self._sums[rows], self._percent, axis=1)
-        else:
-            found = self._percentiles(rows, self._percent)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.log(found), dtype=np.float64)
+def _all_and_without_each(blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    every = np.arange(blocks)
+    return every[None, :], np.array([np.delete(every, left_out) for left_out in range(blocks)])
 
-    def _percentiles(self, rows: Ints, percent: int) -> Floats:
-        """Return weighted percentiles: every value counts as often as its block was drawn."""
-        values = np.concatenate(self._blocks)
-        owner = np.repeat(np.arange(len(self._blocks)), self._sizes)
-        order = np.argsort(values, kind="stable")
-        values, owner = values[order], owner[order]
-        found = np.empty(rows.shape[0])
-        for number, row in enumerate(rows):
-            counts = np.cumsum(np.bincount(row, minlength=len(self._blocks))[owner])
-            rank = percent / 100 * (counts[-1] - 1)
-            low, high = math.floor(rank), math.ceil(rank)
-            first, second = np.searchsorted(counts, [low, high], side="right")
-            found[number] = values[first] + (rank - low) * (values[second] - values[first])
-        return found
+
+def _jackknife(whole: Floats, without: Floats) -> Estimate | None:
+    """Return the estimate from Tukey's pseudo-values; None where the statistic has no logarithm.
+
+    `whole` holds the logarithm over all blocks, `without` that without each one. A pseudo-value is n times the former
+    minus n - 1 times the latter; Student's t on them (Miller 1974).
+    """
+    n = without.size
+    pseudo = n * whole - (n - 1) * without
+    if not bool(np.all(np.isfinite(pseudo))):
+        return None
+    return of_values(pseudo, whole=float(whole[0]), method="t on pseudo-values of blocks (jackknife)")
+
+
+def _side(
+    blocks: Blocks, statistic: str | None, *, many: bool, carried: bool, rng: np.random.Generator
+) -> Estimate | None:
+    """Return the estimate of one side's logarithm, for an unpaired comparison; None where there is none."""
+    percent = percent_of(statistic)
+    if percent is not None and (many or not carried):
+        pooled = PooledPercentile(blocks, percent)
+        if not many:
+            return _jackknife(*(pooled.logs(rows) for rows in _all_and_without_each(len(blocks))))
+        words = f"bootstrap over blocks of all values' {statistic}"
+        return of_resamples(pooled.logs, len(blocks), pooled.exceedances(), method=words, rng=rng)
+    values = _by_block(blocks, statistic)
+    if values.min() <= 0:
+        return None
+    if not many:
+        return of_values(np.log(values), method="Welch's t on the logarithms of blocks")
+    return _bootstrapped(np.log(values), trims=False, what="logarithms of blocks", rng=rng)
 
 
 def _rng(seed: int, *words: object) -> np.random.Generator:

@@ -9,9 +9,10 @@ on as before, and a run that dies at any point keeps what it has measured.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 from inference_bench.metrics.sequential import alpha_at_look
 from inference_bench.orchestration.run_design import with_completed, with_further
@@ -22,6 +23,7 @@ from inference_bench.results.design import StopReason
 from inference_bench.results.finalise import interim_run, remove_interim
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.looks import look_at, standing, with_look
+from inference_bench.results.summary import read_summary
 from inference_bench.testing.analyzers import write_summaries
 from inference_bench.testing.context import Ran, RunContext
 from inference_bench.testing.load_runner import run_load
@@ -46,6 +48,11 @@ class Measured:
         """Seconds per block or round, all services and pauses together."""
         return self.seconds / max(1, self.completed)
 
+    @property
+    def least(self) -> float:
+        """Seconds that the least that can be added takes: a block, or one rotation of rounds."""
+        return self.pace * (1 if isinstance(self.plan, TtftPlan) else len({turn.service for turn in self.plan.turns}))
+
     def add(self, ran: Ran, seconds: float, *, began: int) -> None:
         """Note a stretch of so many blocks or rounds."""
         self.completed += ran.completed
@@ -63,14 +70,14 @@ class Until:
     folder: RunFolder
     seconds: float
     tell: Callable[[str], None]
+    _invalid: frozenset[str] = frozenset()
 
     async def run(self, tests: dict[str, Measured]) -> bool:
         """Look, go on, look again; return whether the run was interrupted. Raises WorkerDiedError."""
         began = time.monotonic()
         deadline = began + self.seconds
-        look = 0
-        while True:
-            look += 1
+        last = False
+        for look in count(1):
             undecided, decidable = await self._look(look, time.monotonic() - began)
             if self.context.stop.is_set():
                 self._end(look, "interrupted", f"look {look}: interrupted")
@@ -80,14 +87,20 @@ class Until:
             if not decidable:
                 text = f"look {look}: {_names(undecided)} cannot be decided by further blocks"
                 return self._end(look, "undecidable", text)
-            going = [tests[name] for name in decidable]
-            if not any(self._fits(test, deadline - time.monotonic()) for test in going):
+            left = deadline - time.monotonic()
+            going = _affordable([tests[name] for name in decidable], left)
+            if last or not going:
                 return self._end(look, "budget", self._used_up(look, undecided))
-            left = max(0.0, deadline - time.monotonic())
+            last = sum(test.seconds for test in going) > left
             more = " and ".join(_amount(test) for test in going)
-            self.tell(f"look {look}: {_names(undecided)} not decided yet; going on with {more} ({left:.0f} s left)")
+            until = f"{left:.0f} s of the budget left"
+            self.tell(f"look {look}: {_names(undecided)} not decided yet; going on with {more}, {until}")
+            before = sum(test.completed for test in going)
             if await self._go_on(going, deadline):
                 return True
+            if sum(test.completed for test in going) == before:
+                return self._end(look, "budget", self._used_up(look, undecided))
+        raise AssertionError("looks are counted without end")
 
     def _end(self, look: int, reason: StopReason, text: str) -> bool:
         """Keep why the run ends at this look, and say it; False, as for a run that was not interrupted."""
@@ -113,21 +126,25 @@ class Until:
         assert manifest.design.sequential is not None
         alpha = alpha_at_look(number, manifest.design.sequential.alpha)
         # In a thread, so that Ctrl-C is heard. No request is under way, so nothing measured can be disturbed.
-        comparison = await asyncio.to_thread(_compare_so_far, self.folder, alpha)
+        comparison, invalid = await asyncio.to_thread(_compare_so_far, self.folder, alpha)
         look = look_at(manifest, number, alpha, comparison, seconds=round(seconds, 3))
         self.folder.update(lambda so_far: with_look(so_far, look))
-        return standing(comparison)
+        found = standing(comparison)
+        # What disturbed a test may be over: it gets one chance more.
+        again = [name for name in found.undecided if name in invalid and name not in self._invalid]
+        self._invalid = invalid
+        return found.undecided, (*found.decidable, *again)
 
     async def _go_on(self, tests: list[Measured], deadline: float) -> bool:
-        """Double the blocks of these tests as far as time allows, the quickest first; return whether interrupted.
+        """Double the blocks of these tests as far as time allows; return whether interrupted.
 
-        Each may take its part of the time that is left; what the quick ones leave is there for the others.
+        Where it does not allow all, each may take its part of what is left.
         """
-        waiting = sorted(tests, key=lambda test: test.seconds)
-        while waiting:
-            test = waiting.pop(0)
+        for position, test in enumerate(tests):
             now = time.monotonic()
-            until = now + (deadline - now) / (len(waiting) + 1)
+            waiting = sum(one.seconds for one in tests[position + 1 :])
+            fair = now + (deadline - now) / (len(tests) - position)
+            until = max(fair, deadline - waiting)
             if isinstance(test.plan, TtftPlan):
                 interrupted = await self._further_blocks(test, test.plan, until)
             else:
@@ -151,7 +168,7 @@ class Until:
         """Go through whole rotations only, so that every service stands in every place equally often."""
         services, seed = len(self.plan.services), self.plan.settings.benchmark.seed
         target = 2 * test.completed
-        while test.completed < target and self._fits(test, until - time.monotonic()):
+        while test.completed < target and test.least <= until - time.monotonic():
             further = further_load(plan, services, seed, first=test.first, rounds=services)
             self.folder.update(partial(with_further, plan=further))
             began = time.monotonic()
@@ -161,24 +178,36 @@ class Until:
                 return True
         return False
 
-    def _fits(self, test: Measured, seconds: float) -> bool:
-        """Whether the least that can be added to a test fits into this time: a block, or one rotation of rounds."""
-        least = 1 if isinstance(test.plan, TtftPlan) else len(self.plan.services)
-        return test.completed > 0 and least * test.pace <= seconds
-
     def _keep(self, test: Measured, ran: Ran, began: float, *, of: int) -> None:
         test.add(ran, time.monotonic() - began, began=of)
         self.folder.update(lambda so_far: with_completed(so_far, test.plan.name, ran.completed))
 
 
-def _compare_so_far(folder: RunFolder, alpha: float) -> Comparison:
-    """Compare what the journal holds, in a folder of its own that goes again."""
+def _compare_so_far(folder: RunFolder, alpha: float) -> tuple[Comparison, frozenset[str]]:
+    """Compare what the journal holds, in a folder of its own that goes again; also return which tests are invalid."""
     interim = interim_run(folder)
     try:
         write_summaries(interim)
-        return compare_run(interim, alpha=alpha)
+        summary = read_summary(interim)
+        assert summary is not None
+        invalid = frozenset(test.name for test in summary.tests if test.validity.verdict == "invalid")
+        return compare_run(interim, alpha=alpha), invalid
     finally:
         remove_interim(folder)
+
+
+def _affordable(tests: Sequence[Measured], seconds: float) -> list[Measured]:
+    """Return the tests whose blocks can be doubled in this time, the quickest first; when none can, those that can
+    have something more at all.
+    """
+    found: list[Measured] = []
+    left = seconds
+    for test in sorted((test for test in tests if test.completed), key=lambda test: test.seconds):
+        if test.seconds > left:
+            break
+        found.append(test)
+        left -= test.seconds
+    return found or [test for test in tests if test.completed and test.least <= seconds]
 
 
 def _names(tests: tuple[str, ...]) -> str:

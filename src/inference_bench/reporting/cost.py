@@ -100,7 +100,7 @@ _NOTES = (
     "A million tokens cost the price of an hour divided by what the service produced in an hour at the measured rate "
     "of that test; a service that was not saturated could have been cheaper per token.",
     "A replica is one service endpoint as it was measured. Users served are those of the largest closed-loop load "
-    "test that kept every promise of its slo; more users may be possible where no larger test was made.",
+    "test that kept every promise of its slo; nothing is said about loads that were not tried.",
 )
 
 

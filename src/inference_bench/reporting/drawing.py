@@ -67,7 +67,8 @@ def _axis(reach: float, comparison: Comparison) -> Axis:
         for side in (-1, 1):
             at = _place(side * math.log(factor), reach)
             if 4 <= at <= 96 and all(abs(at - tick.at) >= _FEWEST_APART for tick in ticks):
-                ticks.append(Tick(at, f"{factor:g}x"))
+                crowded = any(abs(at - tick.at) < 2 * _FEWEST_APART for tick in ticks if not tick.minor)
+                ticks.append(Tick(at, f"{factor:g}x", minor=crowded))
     return Axis(50.0, (_place(-band, reach), _place(band, reach)), tuple(sorted(ticks, key=lambda tick: tick.at)))
 
 

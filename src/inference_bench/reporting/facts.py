@@ -17,6 +17,7 @@ from inference_bench.reporting.text import clean, count, slug
 from inference_bench.reporting.verdict import banners, comparison_verdict, run_verdict
 from inference_bench.reporting.view import Banner, BarGroup, Cell, Head, Note, Point, Report, Row, Table, TestView, Tone
 from inference_bench.results.comparing import compare_run
+from inference_bench.results.comparing_design import settings_of
 from inference_bench.results.comparison import Comparison, read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Run, shown_status
@@ -69,6 +70,7 @@ def run_report(run: Run, stored: Stored | None = None) -> Report:
         said.append(Banner("note", "No comparison", stored.remark))
     fought, axis = contests(comparison, numbers) if comparison is not None else ((), None)
     scores, score_notes = score_table(comparison) if comparison is not None else (None, ())
+    gates_said, gates = _gates(stored.gates)
     tests = () if summary is None else summary.tests
     return Report(
         title=clean(manifest.name),
@@ -80,15 +82,16 @@ def run_report(run: Run, stored: Stored | None = None) -> Report:
         numbers=numbers,
         contests=fought,
         axis=axis,
-        bars=_deciding_bars(summary, comparison, numbers),
+        bars=_deciding_bars(manifest, summary, comparison, numbers),
         fairness=() if comparison is None else _notes(comparison),
         validity=None if not tests else _validity(tests),
-        gates=_gates(stored.gates),
+        gates_said=gates_said,
+        gates=gates,
         cost=None if summary is None else cost_view(summary, manifest.config, numbers),
         scores=scores,
         score_notes=score_notes,
         services=tuple(service_view(facts, numbers[facts.name]) for facts in manifest.services),
-        tests=tuple(test_view(test, comparison, stored.gates, numbers) for test in tests),
+        tests=tuple(test_view(place, test, comparison, stored.gates, numbers) for place, test in enumerate(tests, 1)),
         method=tuple(method(manifest, comparison)),
         environment=tuple(environment(manifest)),
         limits=tuple(limits(manifest, summary, comparison)),
@@ -124,9 +127,9 @@ def comparison_report(comparison: Comparison, title: str) -> Report:
 
 def _compared_tests(comparison: Comparison) -> list[TestView]:
     found = []
-    for test in dict.fromkeys(pair.test for pair in comparison.pairs):
+    for place, test in enumerate(dict.fromkeys(pair.test for pair in comparison.pairs), 1):
         table = pair_table(comparison, test)
-        found.append(TestView(clean(test), f"test-{slug(test)}", "Test", "", "", (), comparison=table))
+        found.append(TestView(clean(test), f"test-{place}-{slug(test)}", "Test", "", "", (), comparison=table))
     return found
 
 
@@ -147,19 +150,20 @@ def _subtitle(manifest: Manifest, summary: Summary | None) -> str:
     if summary is not None and summary.tests:
         sent = sum(service.requests.sent for test in summary.tests for service in test.services.values())
         parts += [count(len(summary.tests), "test"), count(sent, "measured request")]
-    return " · ".join(parts)
+    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)  # a line breaks between them only
 
 
 def _deciding_bars(
-    summary: Summary | None, comparison: Comparison | None, numbers: dict[str, int]
+    manifest: Manifest, summary: Summary | None, comparison: Comparison | None, numbers: dict[str, int]
 ) -> tuple[BarGroup, ...]:
     """Return, for every test, the services' values of the metric that decides it."""
     decided: dict[str, str] = {}
     for pair in () if comparison is None else comparison.primary_pairs:
         decided.setdefault(pair.test, pair.metric if pair.statistic is None else f"{pair.metric}.{pair.statistic}")
-    found = []
+    settings, found = settings_of(manifest.config), []
+    own = None if settings.problem else settings.primary
     for test in () if summary is None else summary.tests:
-        name = decided.get(test.name) or ("ttft_ms.p50" if test.kind == "ttft" else "ttft_ms.p95")
+        name = decided.get(test.name) or own or ("ttft_ms.p50" if test.kind == "ttft" else "ttft_ms.p95")
         target = {"ttft_ms.p50": test.load.target_ms, "e2e_ms.p95": test.load.target_p95_ms}.get(name)
         try:
             group = bar_group(test, name, numbers, target)
@@ -181,21 +185,23 @@ def _validity(tests: Sequence[TestSummary]) -> Table:
     return Table("Whether the measurement of each test can be trusted", heads, tuple(rows), numeric=False)
 
 
-def _gates(gates: Gates | None) -> Table | None:
+def _gates(gates: Gates | None) -> tuple[str, Table | None]:
+    """Return what became of the gates in a sentence, and those that failed or span several tests as a table."""
     if gates is None or not gates.results:
-        return None
+        return "", None
+    failed, many = len(gates.failed), count(len(gates.results), "gate")
+    said = f"{failed} of {many} failed." if failed else f"None of {many} failed."
+    shown = [result for result in gates.results if result.failed or result.test is None]
     rows = []
-    for result in sorted(gates.results, key=lambda result: not result.failed):
+    for result in sorted(shown, key=lambda result: not result.failed):
         row = gate_row(result)
-        rows.append(Row(row.label, (Cell(clean(result.test or "several")), *row.cells)))
-    heads = tuple(Head(text) for text in ("Gate", "Test", "Kind", "Values", "Outcome"))
-    failed = len(gates.failed)
-    caption = f"Gates: {failed} of {len(gates.results)} failed" if failed else f"Gates: all {len(gates.results)} held"
-    return Table(caption, heads, tuple(rows), numeric=False)
+        rows.append(Row(row.label, (*row.cells, Cell(clean(result.test or "several")))))
+    heads = tuple(Head(text) for text in ("Gate", "Outcome", "Values", "Kind", "Test"))
+    return said, Table("Gates and promises that failed", heads, tuple(rows), numeric=False) if rows else None
 
 
 def _notes(comparison: Comparison) -> tuple[Note, ...]:
     return tuple(
         Note(note.weight, clean(note.text, limit=500), None if note.test is None else clean(note.test))
-        for note in comparison.fairness[:100]
+        for note in sorted(comparison.fairness, key=lambda note: note.weight != "warning")[:100]
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from inference_bench import __version__
-from inference_bench.reporting.view import Cell, Point, Report, Table, TestView
+from inference_bench.reporting.view import Cell, Definition, Point, Report, Table, TestView
 from inference_bench.results.markdown import escaped
 
 _TOLD_ALREADY = "The charts stand in executive_report.html and, when asked for, in charts/."
@@ -35,8 +35,9 @@ def _opening(report: Report) -> Iterator[str]:
 
 
 def _figures(report: Report) -> Iterator[str]:
-    if report.contests:
+    if report.contests or report.bars:
         yield "## The figures behind it"
+    if report.contests:
         lines = [
             f"- **{escaped(one.test)}**, {escaped(one.metric)}: {escaped(one.sentence)}" for one in report.contests
         ]
@@ -65,12 +66,13 @@ def _fairness(report: Report) -> Iterator[str]:
 
 
 def _trust(report: Report) -> Iterator[str]:
-    if report.validity is not None or report.gates is not None:
+    if report.validity is not None or report.gates_said:
         yield "## Can it be trusted"
     if report.validity is not None:
         yield _table(report.validity)
+    if report.gates_said:
+        yield f"**{escaped(report.gates_said)}**"
     if report.gates is not None:
-        yield f"**{escaped(report.gates.caption)}**"
         yield _table(report.gates)
     if report.cost is not None:
         yield "## Cost"
@@ -119,15 +121,17 @@ def _closing(report: Report) -> Iterator[str]:
         yield _points(report.environment)
     if report.definitions:
         yield "## Definitions"
-        rows = [("Metric", "Unit", "Formula", "Source", "Missing when")]
-        rows += [
-            (one.id, f"{one.unit}, {one.better}", one.formula, one.source, one.missing) for one in report.definitions
-        ]
+        rows = [("Metric", "What it is", "Formula", "Unit", "Source", "Missing when")]
+        rows += [(one.id, one.words, one.formula, _unit(one), one.source, one.missing) for one in report.definitions]
         yield _rows(rows, right=False)
     if report.limits:
         yield "## What it cannot say"
         yield "\n".join(f"- {escaped(limit)}" for limit in report.limits)
     yield f"Made by vllm-benchmark {__version__}. {_TOLD_ALREADY}"
+
+
+def _unit(one: Definition) -> str:
+    return f"{one.unit}, {one.better}" if one.better else one.unit
 
 
 def _points(points: Sequence[Point]) -> str:

@@ -7,9 +7,11 @@ from pydantic import JsonValue
 
 from inference_bench.metrics.definitions import METRICS
 from inference_bench.reporting.text import clean, count, listed
+from inference_bench.reporting.text import sentence as as_sentence
 from inference_bench.reporting.view import Definition, Point
 from inference_bench.results.comparison import Comparison
 from inference_bench.results.comparison_words import NO_RUN_TO_RUN, percent_words
+from inference_bench.results.design import Sequential
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.summary import Summary
 
@@ -30,8 +32,20 @@ def method(manifest: Manifest, comparison: Comparison | None) -> Iterator[Point]
     yield Point("Stamps", f"{_STAMPS[manifest.stamp_source].capitalize()}.")
     if comparison is not None and comparison.primary_pairs:
         yield from verdict_method(comparison)
+    if manifest.design is not None and manifest.design.sequential is not None:
+        yield from _sequential(manifest.design.sequential)
     for note in manifest.notes[:20]:
         yield Point("Noted", clean(note))
+
+
+def _sequential(sequential: Sequential) -> Iterator[Point]:
+    """Yield how a run that was to go on until it is decided was looked at."""
+    yield Point("Until decided", as_sentence(clean(sequential.rule, limit=500)))
+    for look in sequential.looks[-10:]:
+        blocks = ", ".join(f"{name} {number:,}" for name, number in look.blocks.items())
+        open_still = f"undecided: {listed(look.undecided)}" if look.undecided else "all decided"
+        ended = f"; it was the last ({look.stopped})" if look.stopped is not None else ""
+        yield Point(f"Look {look.look}", clean(f"at {percent_words(look.alpha)}: {blocks}; {open_still}{ended}."))
 
 
 def verdict_method(comparison: Comparison) -> Iterator[Point]:
@@ -47,9 +61,9 @@ def verdict_method(comparison: Comparison) -> Iterator[Point]:
             "Everything between is no difference shown, which is not the same as equal.",
         )
     methods = design.get("methods")
-    used = dict.fromkeys(str(word) for word in methods.values()) if isinstance(methods, dict) else {}
-    text = "Log ratios of the two services, block by block"
-    yield Point("Estimate", clean(f"{text}{f'; {listed(list(used))}' if used else ''}.", limit=500))
+    used = [f"{name}: {how}" for name, how in methods.items()] if isinstance(methods, dict) else []
+    estimated = f" ({'; '.join(used)})" if used else ""
+    yield Point("Estimate", clean(f"The log of the ratio of the two services{estimated}.", limit=500))
     yield Point(
         "Many questions",
         "One metric per test decides, fixed before the run. Its p values are adjusted after Holm over every pair and "
@@ -131,7 +145,8 @@ def definitions(summary: Summary | None, comparison: Comparison | None = None) -
         Definition(
             metric.id,
             metric.unit,
-            "–" if metric.better is None else f"{metric.better} is better",
+            "" if metric.better is None else f"{metric.better} is better",
+            metric.words,
             metric.formula,
             metric.source,
             metric.missing_when,

@@ -121,7 +121,7 @@ def _contents(report: Report, charts: _Charts) -> Contents:
         ("verdict", "Verdict", (), True),
         ("figures", "Figures behind it", (), bool(report.contests or report.bars)),
         ("fairness", "Fairness", (), bool(report.fairness) or len(report.numbers) > 1),
-        ("validity", "Can it be trusted", (), bool(report.validity or report.gates)),
+        ("validity", "Can it be trusted", (), bool(report.validity or report.gates_said)),
         ("cost", "Cost", (), report.cost is not None),
         (tests[0][0] if tests else "", "Tests", tests, bool(tests)),
         ("charts", "Charts", [(f"chart-{one.anchor}", one.title) for one in charts.others], _any(charts)),

@@ -21,7 +21,7 @@ def pair_table(comparison: Comparison, test: str) -> Table | None:
     pairs = [pair for pair in comparison.pairs if pair.test == test]
     if not pairs:
         return None
-    heads = tuple(Head(text) for text in ("Metric", "Left", "Right", "Ratio", "Interval", "p", "Verdict"))
+    heads = tuple(Head(text) for text in ("Metric", "Verdict", "Ratio", "Interval", "p", "Left", "Right"))
     rows: list[Row] = []
     for both in dict.fromkeys((pair.a, pair.b) for pair in pairs):
         rows.append(Row(f"{clean(both[0])} (left) against {clean(both[1])} (right)"))
@@ -37,16 +37,16 @@ def _row(pair: Pair) -> Row:
         ratio, low, high = factor_words(pair.ratio, pair.ci_low, pair.ci_high)
         interval = f"{low} – {high}"
         level = f"{percent_words(pair.confidence)}" if pair.confidence is not None else ""
-    unit = f" {pair.unit}" if pair.unit and pair.unit == "ms" else ""
+    unit = " ms" if pair.unit == "ms" else ""
     return Row(
         f"{metric_words(pair)} – decides" if pair.primary else metric_words(pair),
         (
-            Cell(f"{number(pair.value_a)}{unit if pair.value_a is not None else ''}"),
-            Cell(f"{number(pair.value_b)}{unit if pair.value_b is not None else ''}"),
+            _verdict(pair),
             Cell(ratio, f"{pair.blocks:,} blocks" if pair.blocks else ""),
             Cell(interval, level),
             Cell(p_words(pair.p_adjusted), "adjusted" if pair.primary and pair.p_adjusted is not None else ""),
-            _verdict(pair),
+            Cell(f"{number(pair.value_a)}{unit if pair.value_a is not None else ''}"),
+            Cell(f"{number(pair.value_b)}{unit if pair.value_b is not None else ''}"),
         ),
         strong=pair.primary,
     )
@@ -57,7 +57,9 @@ def _verdict(pair: Pair) -> Cell:
     below = clean(pair.reason or "", limit=160)
     if pair.primary:
         return Cell(words, below, _TONES[pair.verdict])
-    return Cell(f"({words})", below or "exploratory", "muted")
+    if pair.verdict == "better":  # exploratory: a difference, and no winner
+        words = "difference shown"
+    return Cell(words, below or "exploratory", "muted")
 
 
 def score_table(comparison: Comparison) -> tuple[Table | None, tuple[str, ...]]:

@@ -10,7 +10,6 @@ from inference_bench.reporting.text import clean, count, slug
 from inference_bench.reporting.view import BarGroup, Cell, Head, Row, Table, TestView
 from inference_bench.results.comparison import Comparison
 from inference_bench.results.gates import GateResult, Gates, cause_text
-from inference_bench.results.manifest import LoadShape
 from inference_bench.results.summary import ServiceSummary, TestSummary
 from inference_bench.results.summary_view import MISSING, number, percent
 from inference_bench.results.values import missing_reason, value_of
@@ -18,8 +17,10 @@ from inference_bench.results.values import missing_reason, value_of
 Numbers = Mapping[str, int]
 
 
-def test_view(test: TestSummary, comparison: Comparison | None, gates: Gates | None, numbers: Numbers) -> TestView:
-    """Return one test."""
+def test_view(
+    position: int, test: TestSummary, comparison: Comparison | None, gates: Gates | None, numbers: Numbers
+) -> TestView:
+    """Return one test; `position` is its place in the run."""
     silent = [
         f"{name} answered not one of its {count(found.requests.sent, 'request')} with success: it has no latencies."
         for name, found in test.services.items()
@@ -28,9 +29,9 @@ def test_view(test: TestSummary, comparison: Comparison | None, gates: Gates | N
     own = () if gates is None else tuple(result for result in gates.results if result.test == test.name)
     return TestView(
         name=test.name,
-        anchor=f"test-{slug(test.name)}",
+        anchor=f"test-{position}-{slug(test.name)}",
         kind="TTFT test" if test.kind == "ttft" else "Load test",
-        load=load_words(test.load, test.rounds, test.kind),
+        load=load_words(test),
         validity=test.validity.verdict,
         reasons=tuple(clean(reason) for reason in test.validity.reasons),
         silent=tuple(silent),
@@ -44,9 +45,10 @@ def test_view(test: TestSummary, comparison: Comparison | None, gates: Gates | N
     )
 
 
-def load_words(load: LoadShape, rounds: int, kind: str) -> str:
+def load_words(test: TestSummary) -> str:
     """Return what a test asked for, in words."""
-    said = []
+    load, said = test.load, []
+    several = len(test.services) > 1
     if load.concurrent_users is not None:
         said.append(f"{count(load.concurrent_users, 'user')}, each waiting for its answer")
     if load.think_time_seconds:
@@ -54,13 +56,14 @@ def load_words(load: LoadShape, rounds: int, kind: str) -> str:
     if load.rate is not None:
         said.append(f"{number(load.rate)} requests/s, {load.arrivals or 'open'} arrivals")
     if load.iterations is not None:
-        said.append(f"{count(load.iterations, 'request')} to each service, one at a time, services interleaved")
+        said.append(f"{count(load.iterations, 'request')} to each service, one at a time")
+        said += ["services interleaved"] if several else []
     if load.duration_seconds is not None:
         said.append(f"{number(load.duration_seconds)} s steady for each service")
     if load.requests is not None:
         said.append(f"{count(load.requests, 'request')} to each service")
-    if kind == "load":
-        said.append(count(rounds, "round"))
+    if test.kind == "load":
+        said.append(count(test.rounds, "round"))
     if load.max_tokens is not None:
         said.append(f"at most {count(load.max_tokens, 'output token')} each")
     if load.warmup_requests:
@@ -236,12 +239,12 @@ def _promises(test: TestSummary, gates: Sequence[GateResult]) -> Table | None:
                     else Cell(f"{number(value)} ms")
                 )
                 rows.append(
-                    Row(f"{service}: {words} at most {number(target)} ms", (Cell("target"), shown, _met(value, target)))
+                    Row(f"{service}: {words} at most {number(target)} ms", (_met(value, target), shown, Cell("target")))
                 )
     rows += [gate_row(result) for result in gates]
     if not rows:
         return None
-    heads = (Head("What was asked"), Head("Kind"), Head("Value"), Head("Outcome"))
+    heads = (Head("What was asked"), Head("Outcome"), Head("Value"), Head("Kind"))
     return Table(f"Targets, promises and gates of {test.name}", heads, tuple(rows), numeric=False)
 
 
@@ -252,14 +255,19 @@ def _met(value: float | None, target: float) -> Cell:
 
 
 def gate_row(result: GateResult) -> Row:
-    """Return one gate: what was asked, its kind, the values it was judged by, and what became of it."""
-    values = "; ".join(
-        f"{condition.name} {number(condition.value)}" if condition.value is not None else cause_text(condition)
-        for condition in result.conditions[:6]
+    """Return one gate: what was asked, what became of it, the values it was judged by, its kind."""
+    alone = result.conditions[0].value if len(result.conditions) == 1 else None
+    values = (
+        number(alone)
+        if alone is not None
+        else "; ".join(
+            f"{condition.name} {number(condition.value)}" if condition.value is not None else cause_text(condition)
+            for condition in result.conditions[:6]
+        )
     )
     kind = "slo" if result.source == "slo" else "--fail-if"
     outcome = Cell("failed", tone="bad") if result.failed else Cell("held", tone="good")
-    return Row(clean(result.expression), (Cell(kind), Cell(clean(values)), outcome))
+    return Row(clean(result.expression), (outcome, Cell(clean(values)), Cell(kind)))
 
 
 def _remarks(test: TestSummary) -> Sequence[str]:

@@ -158,18 +158,33 @@ def _how_sure(comparison: Comparison, lead: Pair | None) -> Iterator[Point]:
         yield Point("Evidence", sentence(clean(text)))
     if len(pairs) > 1:
         better, alike = sum(pair.verdict == "better" for pair in pairs), sum(p.verdict == "equivalent" for p in pairs)
-        text = f"{better + alike} of {len(pairs)} comparisons that decide are decided"
-        yield Point("Decided", f"{text}: {better} with a better service, {alike} equivalent.")
-    confidence = comparison.design.get("confidence")
-    if isinstance(confidence, int | float) and len(pairs) > 1:
-        text = f"At most {percent_words(1 - confidence)} false verdicts over all of them together (Holm)."
-        yield Point("Error rate", text)
+        parts = [f"one is better in {better}"] if better else []
+        parts += [f"both are equivalent in {alike}"] if alike else []
+        many = f"All {len(pairs)}" if better + alike == len(pairs) else f"{better + alike} of the {len(pairs)}"
+        text = f"{many} comparisons that count are decided"
+        yield Point("Decided", f"{text}{': ' if parts else ''}{' and '.join(parts)}.")
+    if pairs:
+        yield from _error_rate(comparison, len(pairs))
     needed = [(pair, needed_words(pair, comparison.design)) for pair in pairs if pair.verdict == "no_difference_shown"]
-    for pair, words in needed[:3]:
-        if words is not None:
-            yield Point("To decide", sentence(clean(f"{pair.test}, {pair.a} and {pair.b}: {words}")))
+    for pair, more in needed[:3]:
+        if more is not None:
+            yield Point("To decide", sentence(clean(f"{pair.test}, {pair.a} and {pair.b}: {more}")))
     if comparison.design.get("run_to_run") is not True:
         yield Point("Reach", f"Intervals hold within this run: the comparison {NO_RUN_TO_RUN}.")
+
+
+def _error_rate(comparison: Comparison, pairs: int) -> Iterator[Point]:
+    """A run that went on until it was decided has its error rate over all looks, not that of the last one."""
+    sequential, confidence = comparison.design.get("sequential"), comparison.design.get("confidence")
+    alpha = sequential.get("alpha") if isinstance(sequential, dict) else None
+    looks = sequential.get("looks") if isinstance(sequential, dict) else None
+    if isinstance(alpha, int | float) and isinstance(looks, list):
+        text = (
+            f"At most {percent_words(alpha)} false verdicts over all comparisons and all {count(len(looks), 'look')}."
+        )
+        yield Point("Error rate", text)
+    elif isinstance(confidence, int | float) and pairs > 1:
+        yield Point("Error rate", f"At most {percent_words(1 - confidence)} false verdicts over all of them (Holm).")
 
 
 def _alone(name: str, summary: Summary) -> Verdict:
@@ -188,14 +203,17 @@ def _unanswered(never: list[str], services: list[str], summary: Summary, compari
     """A service that answered nothing wins nothing and loses nothing; the others still have their verdict."""
     sent = sum(test.services[name].requests.sent for test in summary.tests for name in never if name in test.services)
     names = listed([clean(name, limit=60) for name in never])
-    first = f"Not one of the {count(sent, 'request')} to {names} succeeded, so nothing is said about its speed."
+    whose = "its" if len(never) == 1 else "their"
+    first = f"Not one of the {count(sent, 'request')} to {names} succeeded, so nothing is said about {whose} speed."
     others = [name for name in services if name not in never]
     if not others:
         return Verdict("No service answered", "bad", (first, "The errors are listed below, by class."))
     second = f"{listed(others)} answered; the figures and the errors are shown below."
+    sure: tuple[Point, ...] = ()
     if comparison is not None:
         second = sentence(clean(winner_sentence(comparison), limit=LONG))
-    return Verdict(f"{names} did not answer", "bad", (first, second))
+        sure = tuple(_how_sure(comparison, _lead(comparison, comparison.winners.get("overall"))))
+    return Verdict(f"{names} did not answer", "bad", (first, second), sure)
 
 
 def primary_words(test: TestSummary, service: ServiceSummary) -> str:
@@ -208,7 +226,7 @@ def primary_words(test: TestSummary, service: ServiceSummary) -> str:
 
 
 def _reasons(tests: list[TestSummary]) -> str:
-    reasons = [clean(reason) for test in tests for reason in test.validity.reasons]
+    reasons = list(dict.fromkeys(clean(reason) for test in tests for reason in test.validity.reasons))
     shown = "; ".join(reasons[:4])
     return sentence(f"{shown}{f'; and {len(reasons) - 4} more' if len(reasons) > 4 else ''}") if shown else ""
 

@@ -88,10 +88,11 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A mark on an axis, in per cent of its width."""
+    """A mark on an axis, in per cent of its width; a minor one gives way on a narrow screen."""
 
     at: float
     text: str
+    minor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ class Definition:
     id: str
     unit: str
     better: str
+    words: str
     formula: str
     source: str
     missing: str
@@ -217,6 +219,7 @@ class Report:
     bars: tuple[BarGroup, ...] = ()
     fairness: tuple[Note, ...] = ()
     validity: Table | None = None
+    gates_said: str = ""
     gates: Table | None = None
     cost: CostView | None = None
     scores: Table | None = None

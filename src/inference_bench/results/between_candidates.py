@@ -136,4 +136,4 @@ def _within(a: Measured, b: Measured, question: Question) -> tuple[tuple[list[Fl
     if question.statistic is None:
         return blocks, unit, f"a rate is one value per round; {FEWEST_BLOCKS} rounds are needed on each side"
     of = f" of {SLICE_ANSWERS} median answers" if unit == "slice" else ""
-    return blocks, unit, f"there are {count} {unit}s{of} on a side; {FEWEST_BLOCKS} are needed"
+    return blocks, unit, f"{count} {unit}s{of} on a side; {FEWEST_BLOCKS} are needed"

@@ -161,15 +161,16 @@ def _remark(blocks: Blocks) -> str | None:
     if blocks.unit != "slice":
         return None
     rounds = len({window.round for window in blocks.windows})
-    return f"{WITHIN_THIS_RUN}: {_rounds(rounds)} cut into {blocks.count} slices"
+    return f"{WITHIN_THIS_RUN}: {_counted(rounds, 'round')} cut into {blocks.count} slices"
 
 
 def _too_short(test: _TestOfRun, blocks: Blocks) -> str:
     if test.planned.kind == "ttft":
-        return f"there are {blocks.count} blocks; {FEWEST_BLOCKS} are needed"
+        return f"{_counted(blocks.count, 'block')} with values; {FEWEST_BLOCKS} are needed"
+    rounds = _counted(test.manifest.rounds_of(test.planned), "round")
     return (
-        f"there are {_rounds(test.manifest.rounds_of(test.planned))}, and their windows hold {blocks.count} slices of {SLICE_ANSWERS} "
-        f"median answers; {FEWEST_BLOCKS} are needed: measure longer, or in {FEWEST_BLOCKS} rounds or more"
+        f"in {rounds} there is room for {_counted(blocks.count, 'slice')} of {SLICE_ANSWERS} median answers; "
+        f"{FEWEST_BLOCKS} are needed: measure longer, or in {FEWEST_BLOCKS} rounds or more"
     )
 
 
@@ -179,5 +180,5 @@ def _no_rate(kind: str, rounds: int) -> str:
     return f"a rate is one value per round; there are {rounds} of the {FEWEST_BLOCKS} rounds needed"
 
 
-def _rounds(count: int) -> str:
-    return f"{count} round{'' if count == 1 else 's'}"
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

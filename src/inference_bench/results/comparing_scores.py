@@ -38,7 +38,9 @@ def scores_of(summary: Summary, config: Mapping[str, JsonValue]) -> dict[str, di
     """Return the score of every service in every test, by the run's targets, `scoring.references` and weights."""
     section = config.get("scoring")
     section = section if isinstance(section, dict) else {}
-    references, weights = _numbers(section.get("references")), _numbers(section.get("weights"))
+    told = _numbers(section.get("references"))
+    references = {name: value for name, value in told.items() if value > 0 and name in VALUES and better_of(name)}
+    weights = _numbers(section.get("weights"))
     known = Weights(**{name: weights[name] for name in Weights._fields if name in weights})
     return {
         test.name: {name: score(test, service, references, known) for name, service in test.services.items()}
@@ -103,10 +105,5 @@ def _throughput(test: TestSummary, service: ServiceSummary, references: Mapping[
 
 
 def _numbers(section: JsonValue) -> dict[str, float]:
-    """Return the positive numbers of a mapping; of references those that name a value with a direction."""
     found = section.items() if isinstance(section, dict) else ()
-    return {
-        name: float(value)
-        for name, value in found
-        if isinstance(value, int | float) and value >= 0 and (name not in VALUES or better_of(name) is not None)
-    }
+    return {name: float(value) for name, value in found if isinstance(value, int | float)}

@@ -150,9 +150,9 @@ def _judged(candidate: Candidate, decision: Decision) -> Pair:
     winner = {"a": candidate.a, "b": candidate.b}.get(decision.better or "")
     pair = _bare(candidate).model_copy(
         update={
-            "ratio": decision.ratio,
-            "ci_low": decision.ci_low,
-            "ci_high": decision.ci_high,
+            "ratio": _finite(decision.ratio),
+            "ci_low": _finite(decision.ci_low),
+            "ci_high": _finite(decision.ci_high),
             "confidence": decision.confidence,
             "p": decision.p,
             "p_adjusted": decision.p_adjusted,
@@ -190,6 +190,11 @@ def _bare(candidate: Candidate) -> Pair:
         value_b=b.value(question.name),
         unit=METRICS[question.metric].unit if question.metric in METRICS else "1/s",
     )
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that a file can hold; an interval so wide that it has no end in floating point has none."""
+    return value if math.isfinite(value) else None
 
 
 def _direction(question: Question) -> Better:

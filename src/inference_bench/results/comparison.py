@@ -31,6 +31,7 @@ class Pair(BaseModel):
     and [ci_low, ci_high] is the interval of the ratio at `confidence`, the level that matches `p_adjusted`: it
     excludes 1 exactly when p_adjusted is below 1 minus the configured confidence. `needed_n` is how many further
     blocks would probably (90 %) show the smallest effect worth naming; null with the reason where not estimable.
+    Winners look at primary pairs only: in all others verdict and `better` follow the same rules and are exploratory.
     """
 
     model_config = _MODEL

@@ -182,8 +182,9 @@ def sentence(pair: Pair, design: Design | None = None) -> str:
         said = " ".join(filter(None, [said, _bracketed(figures, pair.reason)]))
     elif pair.verdict == "no_difference_shown":
         what = f"no difference of {effect_words(design)} or more" if _is_small(pair) else "no difference"
-        said = " ".join(filter(None, [f"{what} shown between {both}", _bracketed(figures)]))
-        said = "; ".join(filter(None, [said, needed_words(pair, design), pair.reason]))
+        reach, why = _reach_and_reason(pair)
+        said = " ".join(filter(None, [f"{what} shown between {both}", _bracketed(figures, reach)]))
+        said = "; ".join(filter(None, [said, needed_words(pair, design), why]))
     else:
         said = f"{both} are not comparable: {pair.reason or 'no reason is stored'}"
     return said
@@ -207,6 +208,13 @@ def _is_small(pair: Pair) -> bool:
     """Whether a difference is shown that may be too small to be worth naming."""
     found = seen_from(pair, pair.a)
     return found is not None and (found[1] > 1 or found[2] < 1)
+
+
+def _reach_and_reason(pair: Pair) -> tuple[str | None, str | None]:
+    """Return how far a verdict reaches, and why it is what it is: a pair's reason may say both."""
+    parts = pair.reason.split("; ") if pair.reason else []
+    reach = [part for part in parts if part.startswith(WITHIN_THIS_RUN) or part == NO_RUN_TO_RUN]
+    return "; ".join(reach) or None, "; ".join(part for part in parts if part not in reach) or None
 
 
 def _bracketed(*parts: str | None) -> str | None:

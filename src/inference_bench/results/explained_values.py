@@ -151,8 +151,8 @@ TERMS: Final[Mapping[str, Explained]] = {
         "output sanity",
         "answers that cannot be text: broken characters, hardly any different characters, or a few characters "
         "repeated from the beginning. Whether an answer is right is not judged",
-        f"by the first {sanity.SAMPLE_CHARS:,} characters: more than {100 * sanity.BROKEN_SHARE:.0f} % U+FFFD, control or "
-        f"unassigned characters; at most {sanity.FEW_DIFFERENT} different in {sanity.FEW_LEAST} or one alone in "
+        f"by the first {sanity.SAMPLE_CHARS:,} characters: more than {100 * sanity.BROKEN_SHARE:.0f} % U+FFFD, control "
+        f"or unassigned characters; at most {sanity.FEW_DIFFERENT} different in {sanity.FEW_LEAST} or one alone in "
         f"{sanity.SINGLE_LEAST}; a unit of at most {sanity.UNIT_LONGEST} characters {sanity.UNIT_TIMES} times or more",
         "requests",
         "the generated text, reasoning included",
@@ -162,8 +162,8 @@ TERMS: Final[Mapping[str, Explained]] = {
         "output sanity",
         "answers that ended before max_tokens, wildly shorter than the other services' to the same prompts",
         f"fewer tokens than {100 * sanity.SHORT_SHARE:.0f} % of the others' lower median, where that is at least "
-        f"{sanity.SHORT_REFERENCE_TOKENS}; counted where they are more than {100 * sanity.SHORT_PATTERN:.0f} % of at least "
-        f"{sanity.SHORT_PAIRED} that could be paired",
+        f"{sanity.SHORT_REFERENCE_TOKENS}; counted where they are more than {100 * sanity.SHORT_PATTERN:.0f} % of "
+        f"at least {sanity.SHORT_PAIRED} that could be paired",
         "requests",
         "output_tokens of all services",
         "the records are of a version that did not look at texts",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from inference_bench.cli.utils.console_utils import note, out, print_json, table
+from inference_bench.cli.utils.console_utils import fits, note, out, print_json, table
 from inference_bench.cli.utils.help_text import examples
 from inference_bench.errors import UsageError
 
@@ -81,6 +81,8 @@ def _show(loaded: "LoadedSettings") -> None:
     from inference_bench.config.schema import only_null  # noqa: PLC0415
 
     shown = table("key", "value", "from")
+    shown.columns[0].no_wrap = True
+    values: dict[str, str] = {}
     section: tuple[str | int, ...] | None = None
     for path, value in flat_values(redacted_config(loaded.settings)).items():
         if only_null(path):
@@ -92,9 +94,17 @@ def _show(loaded: "LoadedSettings") -> None:
                 shown.add_row(Text(dotted(section), style="bold"), Text(f"({unused})" if unused else "", style="dim"))
         unused = not_used_yet(dotted(path)) if not_used_yet(dotted(section)) is None else None
         written = Text(f"{_value(value)} ({unused})" if unused else _value(value))
+        values[dotted(path)] = _value(value)
         indent = "  " if len(path) > 1 else ""
         shown.add_row(Text(f"{indent}{path[-1]}"), written, Text(str(loaded.provenance[dotted(path)])))
-    out().print(shown)
+    console = out()
+    console.print(shown)
+    if fits(shown):
+        return
+    # Addresses and paths are copied from here: those that the narrow column has cut stand whole below it.
+    for key, value in values.items():
+        if max(map(len, value.split()), default=0) > console.width // 3:
+            console.print(Text.assemble((key, "bold"), f"  {value}"), soft_wrap=True)
 
 
 def _value(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from inference_bench.cli.utils.console_utils import note, out
+from inference_bench.cli.utils.console_utils import clean, note, out, warn
 from inference_bench.cli.utils.help_text import examples
 from inference_bench.cli.utils.run_choice import TEST_ID, found_run, runs_directory_option
 from inference_bench.errors import RunFolderError, UsageError
@@ -63,17 +63,23 @@ def export_command(
 @runs_directory_option
 @click.pass_context
 def recover_command(ctx: click.Context, *, test_id: str, directory: Path | None) -> None:
-    """Save what a killed run had measured: its journal becomes Parquet files and a summary. The run stays partial."""
-    from inference_bench.results.finalise import REQUESTS, recover  # noqa: PLC0415
-    from inference_bench.testing.analyzers import write_summaries  # noqa: PLC0415
+    """Save what a killed run had measured: its journal becomes Parquet files, a summary, a comparison and a report. The
+    run stays partial.
+    """
+    from inference_bench.orchestrator import recover_run  # noqa: PLC0415
+    from inference_bench.results.finalise import REQUESTS  # noqa: PLC0415
 
     run = found_run(directory or ctx.obj, test_id)
     if run.manifest.status == "complete":
         note(f"{run.folder.test_id} is complete; there is nothing to recover.")
-    manifest = recover(run.folder, summarise=write_summaries)
+    manifest, documents, failure = recover_run(run.folder)
+    for text in documents.warnings:
+        warn(clean(text, limit=500))
     facts = manifest.files.get(REQUESTS)
     rows = "no" if facts is None or facts.rows is None else f"{facts.rows:,}"
     out().print(f"{run.folder.test_id}: {manifest.status}, {rows} requests in {REQUESTS}", markup=False, soft_wrap=True)
+    if failure is not None:
+        raise failure
 
 
 @click.command(

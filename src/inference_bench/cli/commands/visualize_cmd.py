@@ -73,7 +73,8 @@ def visualize(
     """Draw the charts and write the report of a stored run, from its folder alone.
 
     TEST_ID is a run's id, the beginning of it that no other run shares, the path of its folder, or a comparison file
-    (the one in a run's folder means that run). The files go into the run folder (beside the comparison file): charts/, executive_report.html, report.md.
+    in JSON (the one in a run's folder means that run). charts/, executive_report.html and report.md go into the run's
+    folder, those of a comparison file beside it.
     """
     formats = _formats(forms, charts_only=charts_only, reports_only=reports_only)
     if open_it and charts_only and "html" not in formats:
@@ -101,7 +102,9 @@ def visualize(
 def _formats(forms: str | None, *, charts_only: bool, reports_only: bool) -> tuple[str, ...]:
     """Return the formats of the charts; none when only reports are asked for."""
     if charts_only and reports_only:
-        raise UsageError("--charts-only and --reports-only exclude each other", hint="Without either, both are written.")
+        raise UsageError(
+            "--charts-only and --reports-only exclude each other", hint="Without either, both are written."
+        )
     if reports_only:
         if forms is not None:
             raise UsageError("--format is about charts, and --reports-only writes none", hint="Leave one of them out.")
@@ -141,8 +144,8 @@ def _visualize_run(
         warn(f"this run is {status}: it did not run to its end, and its documents say so")
     from inference_bench.reporting.documents import RunDocuments  # noqa: PLC0415 - heavy
 
-    with progress(f"Reading {test_id}"):
-        documents = RunDocuments(run, output)
+    note(f"Reading {test_id}")
+    documents = RunDocuments(run, output)
     try:
         paths = _write(documents, formats, reports=reports)
     finally:
@@ -162,9 +165,9 @@ def _of_comparison(path: Path, output: Path | None) -> tuple[_Documents, bool]:
 def _write(documents: _Documents, formats: tuple[str, ...], *, reports: bool) -> list[Path]:
     """Write what is asked for and say which charts could not be drawn, and why. The reports stand first."""
     paths: list[Path] = []
-    with progress("Drawing") as line:
+    many = sum(chart.figure is not None for chart in documents.charts)
+    with progress(f"Drawing charts ({many}) as {', '.join(formats)}" if formats else "Writing the report") as line:
         if formats:
-            line.update(0, description=f"Drawing {len(documents.charts)} charts as {', '.join(formats)}")
             paths += documents.write_charts(formats)
         if reports:
             line.update(1, description="Writing the report")

@@ -1,5 +1,6 @@
 """How a benchmark ends: its figures, its comparison, its gates on the screen or as JSON, and the exit code."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference_bench.cli.utils.benchmark_options import BenchmarkOptions
@@ -22,7 +23,9 @@ REPORT = "executive_report.html"
 
 
 def show_outcome(outcome: "RunOutcome", options: BenchmarkOptions) -> None:
-    """Print the run, write what was asked for, and raise what the exit code must say."""
+    """Write what was asked for, print the run, and raise what the exit code must say."""
+    # The file first: whatever becomes of the showing (a closed pipe, say), CI has its answer.
+    unwritten = _write_junit(outcome, options.junit) if options.junit is not None else None
     if options.as_json:
         print_json(outcome_json(outcome))
     else:
@@ -35,11 +38,14 @@ def show_outcome(outcome: "RunOutcome", options: BenchmarkOptions) -> None:
     report = next((path for path in outcome.documents if path.name == REPORT), None)
     if report is not None:
         note(f"Report: {report}")
+    if options.junit is not None and unwritten is None:
+        note(f"JUnit: {options.junit}")
     error = verdict(outcome, strict=options.strict)
-    if options.junit is not None:
-        error = _write_junit(outcome, options) or error
-    if error is not None:
-        raise error
+    if error is not None and unwritten is not None:
+        warn(unwritten.message)
+    worst = error or unwritten
+    if worst is not None:
+        raise worst
 
 
 def outcome_json(outcome: "RunOutcome") -> dict[str, object]:
@@ -121,16 +127,14 @@ def _print(outcome: "RunOutcome") -> None:
         print_comparison(outcome.comparison)
 
 
-def _write_junit(outcome: "RunOutcome", options: BenchmarkOptions) -> BenchError | None:
+def _write_junit(outcome: "RunOutcome", path: Path) -> BenchError | None:
     """Write the JUnit file; a failure is an error of its own, for the file was asked for and the run is saved."""
     from inference_bench.results.junit import write_junit  # noqa: PLC0415 - keeps --help fast
 
-    assert options.junit is not None
     try:
-        write_junit(options.junit, outcome.folder)
+        write_junit(path, outcome.folder)
     except OSError as error:
-        return BenchError(f"cannot write {options.junit}: {error.strerror}", hint="the run itself is saved")
-    note(f"JUnit: {options.junit}")
+        return BenchError(f"cannot write {path}: {error.strerror}", hint="the run itself is saved")
     return None
 
 

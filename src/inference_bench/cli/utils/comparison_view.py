@@ -27,6 +27,7 @@ from inference_bench.results.summary_view import MISSING, number
 
 _LONGEST: Final = 600  # characters of a sentence or note that others had a hand in
 _TEST_WIDTH: Final = 40
+_SHORT: Final = {"equivalent": "equivalent", "no_difference_shown": "not shown", "not_comparable": MISSING}
 _VERDICT_STYLE: Final = {
     "better": "bold green",
     "equivalent": "cyan",
@@ -122,7 +123,7 @@ def _cells(pair: Pair) -> list[Text]:
     if pair.ratio is not None and pair.ci_low is not None and pair.ci_high is not None:
         ratio, low, high = factor_words(pair.ratio, pair.ci_low, pair.ci_high)
         interval = f"{low} – {high}"
-    verdict = clean(verdict_words(pair) if pair.primary or pair.better is None else f"({pair.better})")
+    verdict = clean(_SHORT.get(pair.verdict) or (verdict_words(pair) if pair.primary else f"({pair.better})"))
     return [
         Text(f"{'*' if pair.primary else ' '} {metric_words(pair)}", style=strong),
         Text(number(pair.value_a), style=strong),
@@ -143,7 +144,8 @@ def _legend(comparison: Comparison) -> str:
     return (
         f"Ratio: the left one's value over the right one's, block by block. CI: its confidence interval{shown}. "
         f"Blocks: {blocks}. "
-        f"* decides; other rows are exploratory: a name in brackets has the better figures and wins nothing.{reach}"
+        "* decides; other rows are exploratory: a name in brackets has the better figures and wins nothing. "
+        f"Not shown: no difference is shown.{reach}"
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _PLAIN_PROGRESS_SECONDS = 10.0
 _NO_TERMINAL_WIDTH = 200  # a file or a pipe has no edge at which an address would have to be folded
+_ANY_WIDTH = 100_000
 # What a terminal could obey, or what makes text read as other than it is: controls and marks of direction.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -135,6 +136,15 @@ def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) ->
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
+
+
+def fits(made: "Table") -> bool:
+    """Say whether a table has room on stdout without a word cut in two, and its columns that do not wrap whole."""
+    from rich.measure import Measurement  # noqa: PLC0415
+
+    console = out()
+    roomy = console.options.update(max_width=_ANY_WIDTH)
+    return Measurement.get(console, roomy, made).minimum <= console.width
 
 
 class ProgressLine(Protocol):

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from inference_bench.cli.utils.benchmark_end import print_failed_gates
 from inference_bench.cli.utils.comparison_view import print_comparison
-from inference_bench.cli.utils.console_utils import clean, foreign, out, table
+from inference_bench.cli.utils.console_utils import clean, fits, foreign, out, table
 from inference_bench.results.comparison import read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Listing, Run, shown_status
@@ -25,7 +25,6 @@ SIMULATED: Final = "SIMULATED"
 _SERVICES_ABREAST: Final = 3  # as many as 80 columns hold beside the labels
 _WIDEST_ID: Final = 40  # beside the other columns of the list, in 80 columns
 _LONGEST_URL: Final = 2000
-_ANY_WIDTH: Final = 100_000
 _KILO: Final = 1000
 _STATUS_STYLE: Final = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
 _VERDICT_STYLE: Final = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
@@ -201,7 +200,7 @@ def _print_services(run: Run) -> None:
     """Print the services; where their URLs do not fit beside the rest, each has a line of its own, to be copied."""
     console = out()
     whole = _services_table(run, urls=True)
-    if whole.__rich_measure__(console, console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
+    if fits(whole):
         console.print(whole)
         return
     console.print(_services_table(run, urls=False))
@@ -212,6 +211,8 @@ def _print_services(run: Run) -> None:
 
 def _services_table(run: Run, *, urls: bool) -> Table:
     made = table("Service", "Engine", "Model", *(["URL"] if urls else []))
+    for column in made.columns:
+        column.no_wrap = column.header in ("Service", "URL")  # to be copied
     for service in run.manifest.services:
         engine = " ".join(filter(None, [service.product or service.engine, service.version]))
         cells = (service.name, engine, service.model, *([service.url] if urls else []))

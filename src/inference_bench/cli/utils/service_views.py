@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from inference_bench.cli.utils.console_utils import clean, foreign, table
+from inference_bench.cli.utils.console_utils import clean, fits, foreign, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,17 +21,23 @@ _HEALTH_STYLES = {
     "unreachable": "red",
 }
 _LINE_CHARACTERS = 300
+_URL_CHARACTERS = 2000
 
 
 def services_table(services: Sequence["FoundService"]) -> "Table":
-    """Return the table of `discover`, a line for each service."""
-    shown = table("service", "engine", "URL", "model", "health", "ms", right=("ms",))
+    """Return the table of `discover`, a line for each service; without URLs where they have no room."""
+    whole = _services_table(services, urls=True)
+    return whole if fits(whole) else _services_table(services, urls=False)
+
+
+def _services_table(services: Sequence["FoundService"], *, urls: bool) -> "Table":
+    shown = table("service", "engine", *(["URL"] if urls else []), "model", "health", "ms", right=("ms",))
     _keep_whole(shown, "service", "URL", "health", "ms")
     for service in services:
         shown.add_row(
             foreign(service.name),
             foreign(_engine(service)),
-            foreign(service.url),
+            *([foreign(service.url, limit=_URL_CHARACTERS)] if urls else []),
             foreign(service.model or "-"),
             foreign(service.health.status.value, style=_HEALTH_STYLES[service.health.status.value]),
             _milliseconds(service.health.elapsed_ms),
@@ -40,8 +46,10 @@ def services_table(services: Sequence["FoundService"]) -> "Table":
 
 
 def services_lines(services: Sequence["FoundService"]) -> "list[Text]":
-    """Return what stands below the table: why a service is not healthy, and its notes, a line each."""
+    """Return what stands below the table: URLs that do not fit in it, why a service is not healthy, its notes."""
     lines = []
+    if not fits(_services_table(services, urls=True)):
+        lines += [foreign(f"{service.name}: {service.url}", limit=_URL_CHARACTERS) for service in services]
     for service in services:
         healthy = service.health.status == "healthy"
         told = [*service.notes] if healthy else [service.health.detail, *service.notes]

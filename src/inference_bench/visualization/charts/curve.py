@@ -8,6 +8,7 @@ from inference_bench.visualization.run_data import RunData
 from inference_bench.visualization.theme import ServiceStyle
 
 NAME, TITLE = "throughput_latency", "What more load costs"
+_LINEAR = 12  # from this ratio of latencies on, the axis is logarithmic
 
 
 def throughput_latency(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
@@ -23,13 +24,15 @@ def throughput_latency(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
     parts = [f"tests {', '.join(shown(test.name) for test in tests)}"]
     smallest = min(service.requests.ok for test in tests for service in test.services.values())
     made = figure(height=460, parts=[*parts, f"n ≥ {smallest:,} per point"], simulated=data.simulated)
-    drawn = 0
-    for service in data.services:
-        drawn += _line(made, tests, service, styles[service])
+    drawn = [latency for service in data.services for latency in _line(made, tests, service, styles[service])]
     if not drawn:
         return missing(NAME, TITLE, "no service has both a throughput and a TTFT p50 at two loads")
     made.update_xaxes(title=axis_title("output tokens per second, all users together"), rangemode="tozero")
-    made.update_yaxes(title=axis_title("TTFT p50, ms"), rangemode="tozero")
+    # A service whose queue has taken over would press all others onto the axis.
+    wide = max(drawn) > _LINEAR * min(drawn)
+    made.update_yaxes(title=axis_title(f"TTFT p50, ms{', logarithmic' if wide else ''}"), rangemode="tozero")
+    if wide:
+        made.update_yaxes(type="log", dtick=1)
     caption = "Each point is one load test, labelled with its users or rate; lines join a service's loads in order."
     return Chart(NAME, TITLE, made, caption)
 
@@ -50,8 +53,10 @@ def load_of(test: TestSummary) -> float:
     return float(test.load.concurrent_users or test.load.rate or 0)
 
 
-def _line(made: go.Figure, tests: list[TestSummary], service: str, style: ServiceStyle) -> int:
-    xs, ys, labels = [], [], []
+def _line(made: go.Figure, tests: list[TestSummary], service: str, style: ServiceStyle) -> list[float]:
+    xs: list[float] = []
+    ys: list[float] = []
+    labels: list[str] = []
     for test in tests:
         one = test.services.get(service)
         ttft = None if one is None else getattr(one.metrics.get("ttft_ms"), "p50", None)
@@ -62,7 +67,7 @@ def _line(made: go.Figure, tests: list[TestSummary], service: str, style: Servic
         ys.append(ttft)
         labels.append(f"{load_of(test):g} users" if test.load.concurrent_users else f"{load_of(test):g}/s")
     if len(xs) < 2:
-        return 0
+        return []
     made.add_trace(
         go.Scatter(
             x=xs,
@@ -76,4 +81,4 @@ def _line(made: go.Figure, tests: list[TestSummary], service: str, style: Servic
             hovertemplate="%{text}: %{x:.4g} tokens/s, TTFT p50 %{y:.1f} ms<extra>" + shown(service) + "</extra>",
         )
     )
-    return 1
+    return ys

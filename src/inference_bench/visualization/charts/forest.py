@@ -16,7 +16,13 @@ _WORDS = {
     "no_difference_shown": "no difference shown",
     "not_comparable": "not comparable",
 }
-_TICKS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 4, 5, 10)
+# The ticks of an axis that reaches so far to either side of 1: few enough for a narrow screen.
+_TICKS = (
+    (1.6, (0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5)),
+    (6.0, (0.2, 0.33, 0.5, 0.67, 1, 1.5, 2, 3, 5)),
+    (13.0, (0.1, 0.2, 0.5, 1, 2, 5, 10)),
+    (math.inf, (0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000, 10_000)),
+)
 
 
 def comparison_chart(comparison: Comparison, styles: Mapping[str, ServiceStyle] | None = None) -> Chart:
@@ -27,7 +33,7 @@ def comparison_chart(comparison: Comparison, styles: Mapping[str, ServiceStyle] 
         return missing(NAME, TITLE, f"there is nothing to compare{f': {reasons}' if reasons else ''}")
     names = dict.fromkeys(name for pair in comparison.pairs for name in (pair.a, pair.b))
     made = figure(
-        height=150 + 74 * len(pairs),
+        height=140 + 84 * len(pairs),
         parts=_said(comparison, pairs),
         simulated=comparison.simulated,
         legend=False,
@@ -42,10 +48,11 @@ def comparison_chart(comparison: Comparison, styles: Mapping[str, ServiceStyle] 
     made.update_yaxes(
         tickvals=list(range(len(pairs))),
         ticktext=["" for _ in pairs],
-        range=[len(pairs) - 0.4, -0.75],
+        range=[len(pairs) - 0.5, -0.85],
         showgrid=False,
     )
-    ticks = [tick for tick in _TICKS if 1 / reach <= tick <= reach]
+    wanted = next(ticks for limit, ticks in _TICKS if reach <= limit)
+    ticks = [tick for tick in wanted if 1 / reach <= tick <= reach]
     made.update_xaxes(
         type="log",
         range=[-math.log10(reach), math.log10(reach)],
@@ -100,8 +107,10 @@ def _row(made: go.Figure, row: int, pair: Pair, styles: Mapping[str, ServiceStyl
         x=0,
         xref="paper",
         xanchor="left",
-        y=row - 0.36,
-        text=f"<b>{shown(pair.a)} / {shown(pair.b)}</b> · {shown(pair.test)} {metric}: {verdict}",
+        y=row - 0.18,
+        yanchor="bottom",
+        align="left",
+        text=f"<b>{shown(pair.a)} / {shown(pair.b)}</b><br>{shown(pair.test)}, {metric}: {verdict}",
         showarrow=False,
         font={"size": 12},
     )

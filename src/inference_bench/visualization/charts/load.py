@@ -137,7 +137,7 @@ def _outcomes(made: go.Figure, services: Mapping[str, ServiceSummary], styles: M
     )
     base = [0] * len(names)
     for label, counts, opacity in parts:
-        if not any(counts):
+        if label != "good" and not any(counts):
             continue
         made.add_trace(
             go.Bar(
@@ -146,12 +146,10 @@ def _outcomes(made: go.Figure, services: Mapping[str, ServiceSummary], styles: M
                 base=list(base),
                 orientation="h",
                 marker={"color": [styles[name].faded(opacity) for name in names]},
-                text=[
-                    f"{shown(name)} {label} {count:,}" if count else ""
-                    for name, count in zip(names, counts, strict=True)
-                ],
+                text=[_ended(name, services[name]) for name in names] if label == "good" else None,
                 textposition="inside",
-                insidetextanchor="start" if label == "good" else "end",
+                insidetextanchor="start",
+                constraintext="none",
                 showlegend=False,
                 offsetgroup="outcome",
                 hovertemplate="%{y}: %{x:,} " + label + "<extra></extra>",
@@ -160,6 +158,14 @@ def _outcomes(made: go.Figure, services: Mapping[str, ServiceSummary], styles: M
             col=1,
         )
         base = [below + count for below, count in zip(base, counts, strict=True)]
+
+
+def _ended(name: str, service: ServiceSummary) -> str:
+    """Return how a service's requests ended, for beside its bar."""
+    requests = service.requests
+    others = {"failed": requests.failed, "interrupted": requests.interrupted}
+    said = [f"{shown(name)} good {requests.ok:,}", *(f"{word} {count:,}" for word, count in others.items() if count)]
+    return ", ".join(said)
 
 
 def _in_flight(made: go.Figure, services: Mapping[str, ServiceSummary], styles: Mapping[str, ServiceStyle]) -> None:
