@@ -116,3 +116,10 @@ def test_a_simulated_engine_is_known_by_its_header() -> None:
     raw = exchange([text("a", finish="stop"), DONE])
     raw.headers = {"x-simulated-engine": "inference-bench-simulator/0"}
     assert read_exchange(raw, get_client("vllm")).simulated
+
+
+def test_a_sample_is_the_beginning_of_all_generated_text() -> None:
+    pieces = [text("ab"), text("cde"), text("fg"), text("h", finish="stop"), DONE]
+    for most, kept in ((0, ""), (2, "ab"), (3, "abc"), (6, "abcdef"), (100, "abcdefgh")):
+        reading = read_exchange(exchange(pieces), get_client("vllm"), sample_chars=most)
+        assert (reading.sample, reading.text, reading.text_chars) == (kept, "", 8)

@@ -251,3 +251,21 @@ def test_simulated_engines_are_found_only_when_asked_for(command: Command) -> No
         ("tgi", True),
         ("ollama", True),
     ]
+
+
+def test_an_ipv6_address_is_told_as_a_url_writes_it(command: Command) -> None:
+    port = closed_port()
+    done = command("discover", "--url", f"vllm=http://[::1]:{port}")
+    assert done.code == 3
+    assert f" [::1]:{port} " in f"{done.out} {done.err}".replace("\n", " ")
+
+
+def test_an_address_that_has_no_room_in_the_table_stands_below_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    url = f"http://127.0.0.1:{closed_port()}/teams/search-and-retrieval/inference/gateway/production/vllm"
+    done = command("discover", "--url", f"vllm/my-long-name={url}")
+    lines = done.out.splitlines()
+    assert f"vllm-my-long-name: {url}" in lines
+    assert any({"vllm-my-long-name", "unreachable"} <= set(line.split()) for line in lines)

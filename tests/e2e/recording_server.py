@@ -10,7 +10,7 @@ from typing import Any
 
 WORDS = 8  # pieces of every answer
 TTFT_SECONDS = 0.03
-GAP_SECONDS = 0.01  # so that the first piece has a read of its own
+GAP_SECONDS = 0.03  # so that the first piece has a read of its own
 _PIECES = [
     f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': f'word{number} '}}]})}\n\n"
     for number in range(WORDS)

@@ -25,21 +25,21 @@ from inference_bench.results.folder import RunFolder
 from inference_bench.simulator.launcher import SimulatorProcess
 
 ENDLESS = {"min_effect": 1e-6, "budget": 600}  # nothing is that sure: only the test's own end comes before the budget
-BLOCKS = 10
+BLOCKS = 12
 
 
 @pytest.fixture(scope="module")
 def urls() -> Iterator[list[str]]:
     """Three services, of which the third is half as fast again."""
-    serve = ["vllm,name=vllm-a,ttft-ms=40,itl-ms=20", "vllm,name=vllm-b,ttft-ms=40,itl-ms=20"]
-    with SimulatorProcess([*serve, "vllm,name=vllm-c,ttft-ms=60,itl-ms=20"]) as simulator:
+    serve = ["vllm,name=vllm-a,ttft-ms=40,itl-ms=60", "vllm,name=vllm-b,ttft-ms=40,itl-ms=60"]
+    with SimulatorProcess([*serve, "vllm,name=vllm-c,ttft-ms=60,itl-ms=60"]) as simulator:
         yield [f"vllm/{name[-1]}={url}" for name, url in simulator.urls.items()]
 
 
 def configure(cwd: Path, *, blocks: int, comparison: dict[str, object], **more: object) -> None:
     write_config(
         cwd / "c.yaml",
-        ttft_test={"iterations": blocks, "warmup_requests": 1, "max_tokens": 3},
+        ttft_test={"iterations": blocks, "warmup_requests": 1, "max_tokens": 2},
         comparison=comparison,
         output={"generate_report": False},
         **more,
@@ -76,7 +76,7 @@ def begin(urls: list[str], cwd: Path) -> Running:
         "benchmark", "-c", "c.yaml", "--url", urls[0], "--url", urls[1], "--until-decided", "--yes", cwd=cwd
     )
     folder = running.folder()
-    running.until(lambda: len([row for row in journal_of(folder) if row["round"] > 0]) >= 9, "further blocks")
+    running.until(lambda: len([row for row in journal_of(folder) if row["round"] > 0]) > 5, "further blocks")
     return running
 
 
@@ -107,10 +107,10 @@ def check_judged(folder: Path, done: Done) -> None:
     assert comparison["design"]["confidence"] == pytest.approx(1 - last["alpha"])
     # What came after the plan counts, although its stretch was cut short.
     counted = [row for row in requests_of(folder) if row["round"] > 0 and row["ok"] and not row["warmup"]]
-    assert len(counted) >= 9 - 2
+    assert len(counted) > 5 - 2 - 1  # without the warm-ups, and one that the end may have cut short
     assert all(row["in_window"] for row in counted)
-    (pair,) = primary(folder)
-    assert pair["blocks"] > BLOCKS
+    (test,) = read_json(folder / "summary.json")["tests"]
+    assert min(service["requests"]["ok"] for service in test["services"].values()) > BLOCKS
     # Whoever compares the run later comes to the same.
     again = compare_run(RunFolder(folder))
     assert again.model_dump(mode="json") == comparison

@@ -1,6 +1,7 @@
 """Every fault, as a client sees it, on every engine it concerns."""
 
 import json
+import re
 import time
 
 import httpx
@@ -32,6 +33,17 @@ def text_marks(answer: bytes, engine: str) -> int:
     field = {"tgi": b'"special":false', "ollama": b'"done":false'}.get(engine, b'"content":"')
     empty = answer.count(b'"content":""') if engine not in ("tgi", "ollama") else 0
     return answer.count(field) - empty
+
+
+def text_of(answer: str, engine: str) -> str:
+    """Return the generated text of a streamed answer."""
+    if engine == "ollama":
+        return "".join(event["message"]["content"] for event in ndjson_values(answer))
+    if engine == "tgi":
+        tokens = [event["token"] for event in sse_values(answer)]
+        return "".join(token["text"] for token in tokens if not token["special"])
+    choices = [choice for event in sse_values(answer) if event != "[DONE]" for choice in event["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 def end_marks(answer: bytes, engine: str) -> int:
@@ -145,6 +157,25 @@ def test_no_done_leaves_only_the_end_mark_out(talk: Talk, engine: str) -> None:
     assert text_marks(answer.content, engine) == TOKENS
     if engine in ("vllm", "openai"):
         assert b'"finish_reason":"length"' in answer.content
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("fault", "text"), [("garbled", "\ufffd" * 8), ("garbled:bang", "!" * 8), ("repeat", " again again again again")]
+)
+def test_nonsense_comes_as_a_proper_stream_of_the_asked_length(talk: Talk, engine: str, fault: str, text: str) -> None:
+    answer = faulted(talk, engine, fault)
+    assert text_of(answer.text, engine) == text
+    assert text_marks(answer.content, engine) == TOKENS
+    assert end_marks(answer.content, engine) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_short_answer_ends_by_itself_after_a_few_tokens(talk: Talk, engine: str) -> None:
+    answer = faulted(talk, engine, "short:2")
+    assert (text_marks(answer.content, engine), end_marks(answer.content, engine)) == (2, 1)
+    assert re.search(r'"(finish_reason|done_reason)": ?"(stop|eos_token)"', answer.text)
+    assert text_marks(faulted(talk, engine, "short:500").content, engine) == TOKENS
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -278,36 +278,14 @@ def _paired_pooled(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) ->
     """Return the estimate of a tail that blocks are too small to carry by themselves, from all their values."""
     percent = percent_of(statistic) or 50
     one, other = PooledPercentile(a, percent), PooledPercentile(b, percent)
-    if len(a) < BOOTSTRAP_FROM:
-        logs = [one.logs(rows) - other.logs(rows) for rows in _all_and_without_each(len(a))]
-        found = _jackknife(*logs)
-    else:
-        found = of_resamples(
-            lambda rows: one.logs(rows) - other.logs(rows),
-            len(a),
-            one.exceedances() - other.exceedances(),
-            method=f"bootstrap over blocks of the ratio of all values' {statistic}",
-            rng=_rng(seed, statistic),
-        )
+    found = of_resamples(
+        lambda rows: one.logs(rows) - other.logs(rows),
+        len(a),
+        one.exceedances() - other.exceedances(),
+        method=f"bootstrap over blocks of the ratio of all values' {statistic}",
+        rng=_rng(seed, statistic),
+    )
     return _no_ratio(statistic) if found is None else found
-
-
-def _all_and_without_each(blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    every = np.arange(blocks)
-    return every[None, :], np.array([np.delete(every, left_out) for left_out in range(blocks)])
-
-
-def _jackknife(whole: Floats, without: Floats) -> Estimate | None:
-    """Return the estimate from Tukey's pseudo-values; None where the statistic has no logarithm.
-
-    `whole` holds the logarithm over all blocks, `without` that without each one. A pseudo-value is n times the former
-    minus n - 1 times the latter; Student's t on them (Miller 1974).
-    """
-    n = without.size
-    pseudo = n * whole - (n - 1) * without
-    if not bool(np.all(np.isfinite(pseudo))):
-        return None
-    return of_values(pseudo, whole=float(whole[0]), method="t on pseudo-values of blocks (jackknife)")
 
 
 def _side(
@@ -317,8 +295,6 @@ def _side(
     percent = percent_of(statistic)
     if percent is not None and (many or not carried):
         pooled = PooledPercentile(blocks, percent)
-        if not many:
-            return _jackknife(*(pooled.logs(rows) for rows in _all_and_without_each(len(blocks))))
         words = f"bootstrap over blocks of all values' {statistic}"
         return of_resamples(pooled.logs, len(blocks), pooled.exceedances(), method=words, rng=rng)
     values = _by_block(blocks, statistic)

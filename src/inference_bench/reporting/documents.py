@@ -48,7 +48,10 @@ class RunDocuments:
         self._run = run
         self.directory = run.folder.path if directory is None else directory
         self._stored: Stored = read_stored(run)
-        self._visualizer = None if self._stored.summary is None else BenchmarkVisualizer(run)
+        # Without records nothing can be compared, and the charts need not try again.
+        nothing = Comparison(test_id=run.folder.test_id, simulated=self.simulated)
+        compared = self._stored.comparison or (nothing if self._stored.remark is not None else None)
+        self._visualizer = None if self._stored.summary is None else BenchmarkVisualizer(run, comparison=compared)
 
     @property
     def simulated(self) -> bool:

@@ -35,10 +35,10 @@ LOOKS_RULE: Final = (
 class Look(BaseModel):
     """One look at a run that goes on until it is decided.
 
-    `alpha` is the level it was judged at, `blocks` the blocks or rounds of each test until then, `undecided` the tests
-    whose primary pairs were not all better or equivalent. `stopped` says why it was the last one: `undecidable` when
-    no further block could decide what is open, `interrupted` when the run ended before its next look was due (it is
-    then judged as that next look).
+    `alpha` is the level it was judged at, `blocks` the blocks or rounds of each test that were known to be complete,
+    `undecided` the tests whose primary pairs were not all better or equivalent. `stopped` says why it was the last
+    one: `undecidable` when no further block could decide what is open, `interrupted` when the run ended before its
+    next look was due (it is then judged as that next look).
     """
 
     model_config = _MODEL

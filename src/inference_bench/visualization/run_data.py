@@ -70,8 +70,9 @@ class Cadence:
 class RunData:
     """What charts are drawn from. Raises RunFolderError when the run has no summary or its files are damaged."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, comparison: Comparison | None = None) -> None:
         self.run = run
+        self._given = comparison
         self.manifest = run.manifest
         found = read_summary(run.folder)
         if found is None:
@@ -94,8 +95,8 @@ class RunData:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The run's comparison: its file's, or made now for a run that has none."""
-        return read_comparison(self.run.folder) or compare_run(self.run.folder)
+        """The run's comparison: the given one, its file's, or made now for a run that has none."""
+        return self._given or read_comparison(self.run.folder) or compare_run(self.run.folder)
 
     @property
     def has_records(self) -> bool:

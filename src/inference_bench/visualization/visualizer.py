@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from inference_bench.results.atomic import write_atomically
+from inference_bench.results.comparison import Comparison
 from inference_bench.results.folder import Run
 from inference_bench.visualization import page
 from inference_bench.visualization.chart import Chart
@@ -23,14 +24,14 @@ from inference_bench.visualization.theme import service_styles
 
 
 class BenchmarkVisualizer:
-    """The charts of one run.
+    """The charts of one run. A `comparison` that the caller has at hand need not be read or made again.
 
     Raises:
         RunFolderError: the run has no summary, or its files are damaged.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._data = RunData(run)
+    def __init__(self, run: Run, *, comparison: Comparison | None = None) -> None:
+        self._data = RunData(run, comparison)
         self._styles = service_styles(self._data.services)
 
     def charts(self) -> list[Chart]:

@@ -4,7 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference_bench.cli.utils.benchmark_options import BenchmarkOptions
-from inference_bench.cli.utils.console_utils import clean, err, foreign, note, out, print_json, table, warn
+from inference_bench.cli.utils.console_utils import (
+    clean,
+    display,
+    err,
+    foreign,
+    note,
+    out,
+    print_json,
+    table,
+    warn,
+)
 from inference_bench.errors import (
     BenchError,
     GateFailedError,
@@ -124,7 +134,7 @@ def _print(outcome: "RunOutcome") -> None:
 
     print_run(Run(outcome.folder, outcome.folder.read_manifest()))
     if outcome.comparison is not None:
-        print_comparison(outcome.comparison)
+        print_comparison(outcome.comparison, exploratory=display.verbose)
 
 
 def _write_junit(outcome: "RunOutcome", path: Path) -> BenchError | None:

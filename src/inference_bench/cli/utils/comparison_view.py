@@ -27,6 +27,9 @@ from inference_bench.results.summary_view import MISSING, number
 
 _LONGEST: Final = 600  # characters of a sentence or note that others had a hand in
 _TEST_WIDTH: Final = 40
+_EXPLORATORY: Final = (
+    "* decides; other rows are exploratory: a name in brackets has the better figures and wins nothing. "
+)
 _SHORT: Final = {"equivalent": "equivalent", "no_difference_shown": "not shown", "not_comparable": MISSING}
 _VERDICT_STYLE: Final = {
     "better": "bold green",
@@ -36,8 +39,11 @@ _VERDICT_STYLE: Final = {
 }
 
 
-def print_comparison(comparison: Comparison) -> None:
-    """Print a comparison on stdout: verdicts first, then the figures behind them."""
+def print_comparison(comparison: Comparison, *, exploratory: bool = True) -> None:
+    """Print a comparison on stdout: verdicts first, then the figures behind them.
+
+    Without `exploratory` only the metrics that decide have their figures, as at the end of a run.
+    """
     console = out()
     console.print(Text.assemble(("\nComparison", "bold"), _simulated(comparison)))
     for label, side in _sides(comparison):
@@ -45,8 +51,14 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.primary_pairs:
         console.print(_verdicts(comparison))
     console.print(_winner(comparison))
-    for block in (*_figures(comparison), *_scores(comparison)):
+    shown = comparison
+    if not exploratory:
+        shown = comparison.model_copy(update={"pairs": comparison.primary_pairs})
+    for block in (*_figures(shown), *_scores(comparison)):
         console.print(block)
+    if len(shown.pairs) < len(comparison.pairs):
+        hidden = len(comparison.pairs) - len(shown.pairs)
+        console.print(Text(f"{hidden} further pairs are exploratory: --verbose, results show, the report", style="dim"))
     if comparison.fairness:
         console.print(Text("\nFairness: apples and oranges", style="bold"))
         console.print(_notes(comparison))
@@ -144,7 +156,7 @@ def _legend(comparison: Comparison) -> str:
     return (
         f"Ratio: the left one's value over the right one's, block by block. CI: its confidence interval{shown}. "
         f"Blocks: {blocks}. "
-        "* decides; other rows are exploratory: a name in brackets has the better figures and wins nothing. "
+        f"{_EXPLORATORY if len(comparison.pairs) > len(comparison.primary_pairs) else ''}"
         f"Not shown: no difference is shown.{reach}"
     )
 
