@@ -257,7 +257,7 @@ def test_an_ipv6_address_is_told_as_a_url_writes_it(command: Command) -> None:
     port = closed_port()
     done = command("discover", "--url", f"vllm=http://[::1]:{port}")
     assert done.code == 3
-    assert f" [::1]:{port} " in f"{done.out} {done.err}".replace("\n", " ")
+    assert f" [::1]:{port}" in f"{done.out} {done.err}".replace("\n", " ")  # not the URL, which begins with http
 
 
 def test_an_address_that_has_no_room_in_the_table_stands_below_it(

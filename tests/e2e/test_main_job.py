@@ -17,6 +17,9 @@ from inference_bench.simulator.truth import TruthRecord
 
 FILES = {
     "chunks.parquet",
+    "comparison.json",
+    "executive_report.html",
+    "report.md",
     "requests.parquet",
     "summary.csv",
     "summary.json",

@@ -38,7 +38,7 @@ class Screen:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
 
     def open(self, words: str, *, columns: int, cwd: Path) -> None:
-        size = ["-x", str(columns), "-y", "120"]
+        size = ["-x", str(columns), "-y", "240"]
         clean = {name: value for name, value in environment().items() if name not in ("COLUMNS", "TMUX")}
         subprocess.run([*self._tmux, "new-session", "-d", *size, words], cwd=cwd, env=clean, check=True)
 

@@ -1,7 +1,7 @@
 """`--until-decided` as a user meets it: it stops when it is decided, and keeps what it has when it is stopped."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,12 @@ def urls() -> Iterator[list[str]]:
         yield [f"vllm/{name[-1]}={url}" for name, url in simulator.urls.items()]
 
 
-def configure(cwd: Path, *, blocks: int, comparison: dict[str, object], **more: object) -> None:
+def configure(cwd: Path, *, blocks: int, comparison: Mapping[str, float]) -> None:
     write_config(
         cwd / "c.yaml",
         ttft_test={"iterations": blocks, "warmup_requests": 1, "max_tokens": 2},
         comparison=comparison,
         output={"generate_report": False},
-        **more,
     )
 
 

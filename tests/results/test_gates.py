@@ -202,7 +202,7 @@ def test_unknown_tests_and_services_are_refused_with_what_there_is() -> None:
     with pytest.raises(UsageError, match=r"no test 'high-load' in this run; did you mean highload\? The tests are: tt"):
         check_tests(gates, {"ttft": None, "highload": None})
     with pytest.raises(
-        UsageError, match="column 1: there is no service 'vllm' in this run. The services are: tgi, ollama"
+        UsageError, match=r"column 1: there is no service 'vllm' in this run. The services are: tgi, ollama"
     ):
         check_services(gates, ["tgi", "ollama"])
     check_services(gates, ["vllm", "tgi"])

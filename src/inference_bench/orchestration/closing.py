@@ -5,6 +5,7 @@ is said, with the way to make it later.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,11 +95,12 @@ def write_documents_of(folder: RunFolder) -> Documents:
         from inference_bench.reporting.documents import write_documents  # noqa: PLC0415 - heavy, and not always asked
 
         paths = write_documents(Run(folder, manifest), charts=charts, report=report)
+        list_files(folder)
     except Exception as error:  # noqa: BLE001 - a defect in a picture must not cost a measured run its end
+        with suppress(OSError, BenchError):
+            list_files(folder)  # some may have been written
         problem = f"the run is saved, but not its documents: {_said(error)}"
         return Documents(warnings=(f"{problem}; try again with: visualize {folder.test_id}",))
-    finally:
-        list_files(folder)
     return Documents(tuple(paths))
 
 

@@ -109,7 +109,7 @@ def _formats(forms: str | None, *, charts_only: bool, reports_only: bool) -> tup
         if forms is not None:
             raise UsageError("--format is about charts, and --reports-only writes none", hint="Leave one of them out.")
         return ()
-    asked = tuple(dict.fromkeys(form.strip().lower() for form in (forms or "html").split(",")))
+    asked = tuple(dict.fromkeys(form.strip().lower() for form in ("html" if forms is None else forms).split(",")))
     unknown = [form for form in asked if form not in FORMATS]
     if unknown:
         raise UsageError(f"there is no format {unknown[0]!r}", hint=f"The formats are {', '.join(FORMATS)}.")

@@ -88,21 +88,22 @@ async def _measure(given: "RunInput", stop: asyncio.Event) -> "RunOutcome":
 
     made: list[Path] = []
 
-    def on_folder(path: Path) -> None:
-        made.append(path)
-        note(f"Run folder: {path}")
-
     turns = sum(len(test.turns) if isinstance(test, LoadPlan) else 1 for test in given.plan.tests)
     try:
         with progress("starting", total=turns) as line:
             watcher = RunDisplay(line, turns)
+
+            def on_folder(path: Path) -> None:
+                made.append(path)
+                line.say(f"Run folder: {path}")
+
             return await run_benchmark(
                 given,
                 watcher=watcher,
                 on_counts=watcher.counts,
                 stop=stop,
                 on_folder=on_folder,
-                tell=lambda text: note(clean(text, limit=500)),
+                tell=lambda text: line.say(clean(text, limit=500)),
             )
     except asyncio.CancelledError:
         # Ended at once, before the files were whole: what was measured is in the journal.

@@ -155,6 +155,9 @@ class ProgressLine(Protocol):
     ) -> None:
         """Say how much is done, of how much, what is being done, and a detail that changes often."""
 
+    def say(self, message: str) -> None:
+        """Say something that stays, beside what goes on. The message is text, not markup."""
+
 
 @contextmanager
 def progress(description: str, *, total: float | None = None) -> Iterator[ProgressLine]:
@@ -182,6 +185,9 @@ class _Silent:
     ) -> None:
         """Say nothing."""
 
+    def say(self, message: str) -> None:
+        """Say nothing."""
+
 
 class _PlainProgress:
     """A line when something new begins, and one every ten seconds."""
@@ -205,6 +211,10 @@ class _PlainProgress:
         share = f" ({100 * completed / self._total:.0f} %)" if self._total else ""
         note(f"{self._description}{detail}{share}")
 
+    def say(self, message: str) -> None:
+        """Say it on a line of its own."""
+        note(message)
+
 
 class _BarProgress:
     def __init__(self, bar: "Progress", task: "TaskID") -> None:
@@ -218,3 +228,7 @@ class _BarProgress:
         """Move the bar."""
         self._description = description or self._description
         self._bar.update(self._task, completed=completed, total=total, description=f"{self._description}{detail}")
+
+    def say(self, message: str) -> None:
+        """Say it above the bar: through the bar's own console, which would be torn by any other."""
+        self._bar.console.print(message, markup=False, soft_wrap=True)
