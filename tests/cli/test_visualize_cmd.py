@@ -215,7 +215,12 @@ def test_open_without_a_screen_says_where_the_page_is(
 def test_open_shows_the_report(command: Command, run: Run, monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
     opened: list[str] = []
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(webbrowser, "open", lambda address: bool(opened.append(address)) or works)
+
+    def shown(address: str) -> bool:
+        opened.append(address)
+        return works
+
+    monkeypatch.setattr(webbrowser, "open", shown)
     code, _, err = command(run.folder.test_id, "--reports-only", "--open")
     assert code == 0
     assert opened == [(run.folder.path / "executive_report.html").resolve().as_uri()]

@@ -18,6 +18,7 @@ from inference_bench.results.comparison import (
     ServiceScore,
     write_comparison,
 )
+from inference_bench.results.design import Design, Look, Sequential
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Run
 from inference_bench.results.gates import parse_gates, write_gates_of
@@ -287,6 +288,22 @@ def test_facts_of_a_server_are_bounded_in_number(small: Run) -> None:
     assert len(told) == 41
     assert "260 more" in told[-1].text
     assert all(len(point.text) < 400 for point in told)
+
+
+def test_a_run_that_went_on_until_it_was_decided_tells_its_looks_and_its_error_rate(small: Run) -> None:
+    looks = (
+        Look(look=1, alpha=0.025, blocks={"ttft": 12}, undecided=("ttft",)),
+        Look(look=2, alpha=0.0083, blocks={"ttft": 24}, stopped="decided"),
+    )
+    sequential = Sequential(alpha=0.05, budget_seconds=60.0, looks=looks)
+    design = Design(seed=1, nonce="n", services=SERVICES, sequential=sequential)
+    small.folder.update(lambda manifest: manifest.model_copy(update={"design": design}))
+    report = run_report(opened(small.folder))
+    points = {point.label: point.text for point in report.method}
+    assert "Lan and DeMets" in points["Until decided"]
+    assert "undecided: ttft" in points["Look 1"]
+    assert "(decided)" in points["Look 2"]
+    assert any("5 % false verdicts over all comparisons and all 2 looks" in one.text for one in report.verdict.sure)
 
 
 def sections(report: Report) -> Sequence[str]:

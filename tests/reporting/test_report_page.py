@@ -5,6 +5,7 @@ import hashlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report_runs import HOSTILE, PRICED, SCRIPT, hostile_run, small_run
@@ -148,7 +149,8 @@ def test_charts_that_cannot_be_drawn_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("services", [["vllm"], ["vllm", "tgi"]])
 def test_every_state_gives_a_well_formed_page(tmp_path: Path, services: list[str]) -> None:
-    for place, fields in enumerate(({"failing": ["vllm"]}, {"blocks": 0, "requests": 0}, {"failing": services})):
+    states: tuple[dict[str, Any], ...] = ({"failing": ["vllm"]}, {"blocks": 0, "requests": 0}, {"failing": services})
+    for place, fields in enumerate(states):
         read = Read(page_of(small_run(tmp_path / str(place), services=services, **fields)))
         assert read.open_tags == []
         assert all(link[1:] in read.ids for link in read.links)

@@ -71,6 +71,7 @@ class Until:
     seconds: float
     tell: Callable[[str], None]
     _invalid: frozenset[str] = frozenset()
+    _reason: str | None = None
 
     async def run(self, tests: dict[str, Measured]) -> bool:
         """Look, go on, look again; return whether the run was interrupted. Raises WorkerDiedError."""
@@ -85,7 +86,7 @@ class Until:
             if not undecided:
                 return self._end(look, "decided", f"look {look}: decided")
             if not decidable:
-                text = f"look {look}: {_names(undecided)} cannot be decided by further blocks"
+                text = f"look {look}: {_names(undecided)} cannot be decided by further blocks: {self._reason}"
                 return self._end(look, "undecidable", text)
             left = deadline - time.monotonic()
             going = _affordable([tests[name] for name in decidable], left)
@@ -130,6 +131,7 @@ class Until:
         look = look_at(manifest, number, alpha, comparison, seconds=round(seconds, 3))
         self.folder.update(lambda so_far: with_look(so_far, look))
         found = standing(comparison)
+        self._reason = next((pair.reason for pair in comparison.primary_pairs if not pair.decided), None)
         # What disturbed a test may be over: it gets one chance more.
         again = [name for name in found.undecided if name in invalid and name not in self._invalid]
         self._invalid = invalid
