@@ -6,7 +6,8 @@ python benchmarks/comparisons.py --end-to-end 20    # real runs against two simu
 The noise is that of the simulator's model: a lone request's TTFT is its overhead and one prefill step, whose length
 varies by the profile's jitter; prompts differ in length from block to block, the same for both services. On top comes
 what a real machine does: a drift that slows both services of a block alike (an AR(1) process, 5 %), and a smaller one
-of each service's own (AR(1), 1 %). The stress rows make the latter three times as large and longer.
+of each service's own (AR(1), 1 %). The stress rows make the latter three times as large and longer. Rounds of a load
+test come from the model itself under closed-loop users, with the same drifts from round to round.
 """
 
 import argparse
@@ -14,10 +15,12 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from comparisons_end_to_end import end_to_end
+from comparisons_rounds import REQUESTS, USERS, rounds_pool
 from harness import machine
 from inference_bench.metrics.columns import Floats
 from inference_bench.metrics.comparison import Decision, Hypothesis, decide, paired
@@ -29,6 +32,8 @@ from inference_bench.simulator.serving import SHORTEST_FACTOR, BatchModel
 
 BLOCKS = (3, 5, 10, 30, 100)
 RATIOS = (1.0, 1.05, 1.1, 1.5)
+ROUNDS = (3, 5, 10, 30)
+POOL = 400
 EFFECT, ALPHA = 0.05, 0.05
 MOST_LOOKS = 8
 PROFILE = PRESETS["vllm"]
@@ -36,15 +41,26 @@ PROFILE = PRESETS["vllm"]
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """The AR(1) processes around the model: standard deviations on the log scale, and correlations of neighbours."""
+    """The AR(1) processes around the model: standard deviations on the log scale, and correlations of neighbours.
+
+    `stalls` is the share of the first service's answers that take ten times as long. With `load` a block is a round of
+    a load test and its p95 is compared, else one request and the p50.
+    """
 
     shared: float = 0.05
     shared_phi: float = 0.9
     own: float = 0.01
     own_phi: float = 0.5
+    stalls: float = 0.0
+    load: bool = False
+
+    @property
+    def statistic(self) -> str:
+        """What is compared."""
+        return "p95" if self.load else "p50"
 
 
-USUAL, STRESS = Noise(), Noise(own=0.03, own_phi=0.8)
+USUAL, STRESS, STALLS, LOAD = Noise(), Noise(own=0.03, own_phi=0.8), Noise(stalls=0.05), Noise(load=True)
 
 
 def ar1(rng: np.random.Generator, n: int, spread: float, phi: float) -> Floats:
@@ -64,19 +80,39 @@ def model_ttft_ms(rng: np.random.Generator, prompts: Floats) -> Floats:
 
 
 def blocks_of(rng: np.random.Generator, n: int, ratio: float, noise: Noise) -> tuple[list[Floats], list[Floats]]:
-    """Return n blocks of one request each, service a slower by `ratio`."""
+    """Return n blocks, service a slower by `ratio`."""
+    if noise.load:
+        return rounds_of(rng, n, ratio, noise)
     prompts = rng.integers(60, 400, n).astype(np.float64)
     drift = ar1(rng, n, noise.shared, noise.shared_phi)
     sides = [
         np.exp(drift + ar1(rng, n, noise.own, noise.own_phi)) * model_ttft_ms(rng, prompts) * factor
         for factor in (ratio, 1.0)
     ]
+    if noise.stalls:
+        sides[0] = np.where(rng.random(n) < noise.stalls, 10, 1) * sides[0]
     return [one[None] for one in sides[0]], [one[None] for one in sides[1]]
+
+
+def rounds_of(rng: np.random.Generator, n: int, ratio: float, noise: Noise) -> tuple[list[Floats], list[Floats]]:
+    """Return n rounds of many requests each, service a slower by `ratio`."""
+    drift = ar1(rng, n, noise.shared, noise.shared_phi)
+    a, b = (
+        pool()[rng.integers(0, POOL, n)] * np.exp(drift + ar1(rng, n, noise.own, noise.own_phi))[:, None] * factor
+        for factor in (ratio, 1.0)
+    )
+    return list(a), list(b)
+
+
+@cache
+def pool() -> Floats:
+    """Return the rounds to draw from; made once in each process."""
+    return rounds_pool(PROFILE, POOL)
 
 
 def compared(rng: np.random.Generator, n: int, ratio: float, noise: Noise) -> Estimate:
     """Return the estimate of one comparison."""
-    made = paired(*blocks_of(rng, n, ratio, noise), "p50", seed=int(rng.integers(1 << 30)))
+    made = paired(*blocks_of(rng, n, ratio, noise), noise.statistic, seed=int(rng.integers(1 << 30)))
     assert isinstance(made, Estimate)
     return made
 
@@ -135,7 +171,7 @@ def until_decided(arguments: tuple[int, float, Noise, int, int]) -> str:
         decided = False
         for look in range(1, MOST_LOOKS + 1):
             n = start << (look - 1)
-            estimate = paired(ours[:n], theirs[:n], "p50", seed=look)
+            estimate = paired(ours[:n], theirs[:n], noise.statistic, seed=look)
             assert isinstance(estimate, Estimate)
             decision = judged(estimate, alpha=alpha_at_look(look, ALPHA), effect=effect)
             significant += estimate.p < alpha_at_look(look, ALPHA)
@@ -169,21 +205,35 @@ def check_model() -> None:
 def tables(comparisons: int, seed: int) -> Iterator[str]:
     """Yield the lines of all tables."""
     check_model()
-    head = "| blocks | true ratio | wrong winner | p < 5 % | `better` | coverage | half width |"
-    with ProcessPoolExecutor(2) as pool:
-        yield head
-        yield "|---:" * 7 + "|"
-        yield from pool.map(cell, [(n, ratio, USUAL, comparisons, seed) for n in BLOCKS for ratio in RATIOS])
-        yield "\nStress, own drift 3 % with correlation 0.8:\n\n" + head
-        yield "|---:" * 7 + "|"
-        yield from pool.map(cell, [(n, 1.0, STRESS, comparisons, seed) for n in BLOCKS])
-        yield "\n| pilot, blocks | asked for in all, median (most) | p < 5 % | `better` |"
-        yield "|---:" * 4 + "|"
-        yield from pool.map(power, [(n, USUAL, comparisons, seed) for n in BLOCKS])
-        yield "\n| first look | smallest effect | false winners | p < alpha at a look | undecided | blocks, mean |"
-        yield "|---:" * 6 + "|"
+    verdicts = ("blocks", "true ratio", "wrong winner", "p < 5 %", "`better`", "coverage", "half width")
+    sized = ("pilot, blocks", "asked for in all, median (most)", "p < 5 %", "`better`")
+    looks = ("first look", "smallest effect", "false winners", "p < alpha at a look", "undecided", "blocks, mean")
+    size = (comparisons, seed)
+    with ProcessPoolExecutor(2) as each:
+        yield from head("Blocks of one request, p50", verdicts)
+        yield from each.map(cell, [(n, ratio, USUAL, *size) for n in BLOCKS for ratio in RATIOS])
+        yield from head("Further blocks as asked for by needed_n, at a true ratio of 1.05", sized)
+        yield from each.map(power, [(n, USUAL, *size) for n in BLOCKS])
+        yield from head("A against A under --until-decided; the last row with stress", looks)
         kinds = [(5, 0.05, USUAL), (20, 0.05, USUAL), (5, 0.01, USUAL), (5, 0.05, STRESS)]
-        yield from pool.map(until_decided, [(*kind, comparisons, seed) for kind in kinds])
+        yield from each.map(until_decided, [(*kind, *size) for kind in kinds])
+        yield from head(f"Rounds of {REQUESTS} requests from {USERS} users, p95", verdicts)
+        yield from each.map(cell, [(n, ratio, LOAD, *size) for n in ROUNDS for ratio in RATIOS])
+        yield from head("Further rounds as asked for by needed_n, at a true ratio of 1.05", sized)
+        yield from each.map(power, [(n, LOAD, *size) for n in ROUNDS])
+        yield from head("A against A under --until-decided, rounds", looks)
+        yield from each.map(until_decided, [(3, 0.05, LOAD, *size)])
+        yield from head("Stress: own drift 3 % with correlation 0.8", verdicts)
+        yield from each.map(cell, [(n, 1.0, STRESS, *size) for n in BLOCKS])
+        yield from head("Stalls: 5 % of the first service's answers ten times as slow", verdicts)
+        yield from each.map(cell, [(n, 1.0, STALLS, *size) for n in BLOCKS])
+
+
+def head(title: str, columns: Sequence[str]) -> Iterator[str]:
+    """Yield a table's title and first lines."""
+    yield f"\n{title}:\n"
+    yield f"| {' | '.join(columns)} |"
+    yield "|---:" * len(columns) + "|"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

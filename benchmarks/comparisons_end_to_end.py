@@ -17,7 +17,7 @@ ITERATIONS = 30
 
 def end_to_end(runs: int) -> Iterator[str]:
     """Yield a table: `runs` runs, half of them of each case."""
-    yield "| case | runs | a better | b better | equivalent | no difference shown | not comparable | ratio, least to most |"
+    yield "| case | runs | a better | b better | equivalent | no difference shown | not comparable | ratios |"
     yield "|---|---:|---:|---:|---:|---:|---:|---|"
     for number, (name, (a_ms, b_ms)) in enumerate(CASES.items()):
         count = runs // 2 + (runs % 2 if number == 0 else 0)

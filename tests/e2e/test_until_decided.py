@@ -30,9 +30,9 @@ BLOCKS = 12
 
 @pytest.fixture(scope="module")
 def urls() -> Iterator[list[str]]:
-    """Three services, of which the third is half as fast again."""
+    """Three services, of which the third is far slower."""
     serve = ["vllm,name=vllm-a,ttft-ms=40,itl-ms=60", "vllm,name=vllm-b,ttft-ms=40,itl-ms=60"]
-    with SimulatorProcess([*serve, "vllm,name=vllm-c,ttft-ms=60,itl-ms=60"]) as simulator:
+    with SimulatorProcess([*serve, "vllm,name=vllm-c,ttft-ms=200,itl-ms=60"]) as simulator:
         yield [f"vllm/{name[-1]}={url}" for name, url in simulator.urls.items()]
 
 
@@ -46,7 +46,9 @@ def configure(cwd: Path, *, blocks: int, comparison: Mapping[str, float]) -> Non
 
 
 def test_too_few_blocks_are_doubled_until_they_decide(urls: list[str], tmp_path: Path) -> None:
-    """Two blocks carry no comparison; four do, and twenty milliseconds of sixty are plain to see."""
+    """Two blocks carry no comparison; four do, and five times as long is plain to see. A machine that is disturbed in
+    the middle of it gets a chance more.
+    """
     configure(tmp_path, blocks=2, comparison={"budget": 60})
     done = benchmark("-c", "c.yaml", "--url", urls[0], "--url", urls[2], "--until-decided", "--json", cwd=tmp_path)
     assert done.code == 0, done.said()
@@ -54,17 +56,17 @@ def test_too_few_blocks_are_doubled_until_they_decide(urls: list[str], tmp_path:
     manifest, (pair,) = read_json(folder / "test_manifest.json"), primary(folder)
     assert manifest["status"] == "complete"
     looks = manifest["design"]["sequential"]["looks"]
-    assert [(look["blocks"], look["undecided"], look["stopped"]) for look in looks] == [
-        ({"ttft": 2}, ["ttft"], None),
-        ({"ttft": 4}, [], "decided"),
-    ]
-    assert (pair["verdict"], pair["better"], pair["blocks"]) == ("better", "vllm-a", 4)
-    assert pair["p_adjusted"] < alpha_at_look(2)
+    assert 2 <= len(looks) <= 4
+    assert [look["blocks"]["ttft"] for look in looks] == [2 * 2**number for number in range(len(looks))]
+    assert [(look["undecided"], look["stopped"]) for look in looks[:-1]] == [(["ttft"], None)] * (len(looks) - 1)
+    assert (looks[-1]["undecided"], looks[-1]["stopped"]) == ([], "decided")
+    assert (pair["verdict"], pair["better"], pair["blocks"]) == ("better", "vllm-a", looks[-1]["blocks"]["ttft"])
+    assert pair["p_adjusted"] < alpha_at_look(len(looks))
     assert read_json(folder / "comparison.json")["winners"] == {"ttft": "vllm-a", "overall": "vllm-a"}
     assert "look 1: ttft not decided yet; going on with 2 further blocks of ttft" in done.err.replace("\n", " ")
-    assert "look 2: decided" in done.err
+    assert f"look {len(looks)}: decided" in done.err
     # The blocks of both stretches are in the figures, and nothing of the look is left behind.
-    assert {row["round"] for row in requests_of(folder) if row["in_window"]} == {0, 1}
+    assert {row["round"] for row in requests_of(folder) if row["in_window"]} == set(range(len(looks)))
     assert sorted(path.name for path in folder.iterdir()) == sorted([*manifest["files"], "test_manifest.json"])
 
 

@@ -68,6 +68,7 @@ def reader_environment() -> dict[str, str]:
     shorter = {
         "VLLM_BENCHMARK__TTFT_TEST__ITERATIONS": "4",
         "VLLM_BENCHMARK__LOAD_TESTS__0__DURATION_SECONDS": "2",
+        "VLLM_BENCHMARK__COMPARISON__BUDGET": "5",
     }
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     return {**plain_environment(), **shorter, "PATH": path}

@@ -93,7 +93,7 @@ def run_line(command: Command, line: str, directory: Path) -> None:
 def result_files(directory: Path) -> set[str]:
     """Return the names of the files in the newest run folder."""
     newest = max((directory / "results").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
-    return {entry.name for entry in newest.iterdir()}
+    return {f"{entry.name}/" if entry.is_dir() else entry.name for entry in newest.iterdir()}
 
 
 @pytest.mark.slow

@@ -71,6 +71,7 @@ def test_a_service_against_itself_shows_nothing(blocks: int, compare: object) ->
 
 
 @given(few, few, st.floats(0.5, 0.9999))
+@settings(deadline=None)
 def test_p_and_interval_never_disagree(a: list[float], b: list[float], confidence: float) -> None:
     n = min(len(a), len(b))
     found = estimated(paired(singles(np.array(a[:n])), singles(np.array(b[:n])), "p50", seed=0))
@@ -80,6 +81,7 @@ def test_p_and_interval_never_disagree(a: list[float], b: list[float], confidenc
 
 
 @given(few, few)
+@settings(deadline=None)
 def test_swapping_the_services_turns_the_ratio_and_keeps_p(a: list[float], b: list[float]) -> None:
     n = min(len(a), len(b))
     left, right = singles(np.array(a[:n])), singles(np.array(b[:n]))
@@ -89,6 +91,7 @@ def test_swapping_the_services_turns_the_ratio_and_keeps_p(a: list[float], b: li
 
 
 @given(few, st.floats(0.01, 100))
+@settings(deadline=None)
 def test_the_unit_does_not_matter(values: list[float], factor: float) -> None:
     a = np.array(values)
     b = a[::-1] * 1.3

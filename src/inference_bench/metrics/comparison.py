@@ -186,9 +186,9 @@ def _decision(hypothesis: Hypothesis, factor: float, *, alpha: float, effect: fl
         needed = estimate.needed_blocks(effect, level, POWER)
         reason = _why_open(estimate, needed, effect=effect, significant=significant)
     return Decision(
-        ratio=math.exp(estimate.log_ratio),
-        ci_low=math.exp(low),
-        ci_high=math.exp(high),
+        ratio=_ratio(estimate.log_ratio),
+        ci_low=_ratio(low),
+        ci_high=_ratio(high),
         confidence=1 - level,
         p=estimate.p,
         p_adjusted=min(1.0, estimate.p * factor),
@@ -199,6 +199,11 @@ def _decision(hypothesis: Hypothesis, factor: float, *, alpha: float, effect: fl
         blocks=estimate.blocks,
         method=estimate.method,
     )
+
+
+def _ratio(logarithm: float) -> float:
+    """Return the ratio, finite and above 0: the limits for three wild blocks at a strict level are beyond a float."""
+    return math.exp(min(700.0, max(-700.0, logarithm)))
 
 
 def _why_open(estimate: Estimate, needed: int | None, *, effect: float, significant: bool) -> str | None:
