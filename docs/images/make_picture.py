@@ -36,15 +36,20 @@ def terminal_output(command: list[str], cwd: Path) -> str:
 
 
 def main() -> None:
-    """Run the quick benchmark and draw what it printed, without the list of files at its end."""
+    """Run the quick benchmark and draw the end of what it printed: its comparison, up to the scores."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "vllm_benchmark.py"), "benchmark", "--quick", "--simulate"]
-        shown = terminal_output(command, Path(folder))
+        draw(terminal_output(command, Path(folder)))
+
+
+def draw(shown: str) -> None:
+    """Write the picture of what a quick run printed."""
     lines = shown.rstrip().split("\n")
-    end = next((number for number, line in enumerate(lines) if "Bytes" in line), len(lines))
+    start = next(number for number, line in enumerate(lines) if "Comparison" in line)
+    end = next((number for number, line in enumerate(lines) if "Score (0 to 1)" in line), len(lines))
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
-    console.print(Text("$ python vllm_benchmark.py benchmark --quick --simulate\n", style="bold"))
-    console.print(Text.from_ansi("\n".join(lines[:end]).rstrip()))
+    console.print(Text("$ python vllm_benchmark.py benchmark --quick --simulate\n…\n", style="bold"))
+    console.print(Text.from_ansi("\n".join(lines[start:end]).rstrip()))
     svg = console.export_svg(title="vllm-benchmark")
     # No font from the network: the reader's own monospaced one is as good.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL).replace(
