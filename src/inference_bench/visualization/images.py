@@ -78,7 +78,7 @@ def _titled(chart: Chart, run: str) -> go.Figure:
     below = figure.layout.title.text
     figure.update_layout(
         paper_bgcolor="white",
-        title={"text": f"<b>{chart.title}</b><br>{run}<br>{below}", "y": 1, "yanchor": "top", "yref": "container"},
+        title={"text": f"<b>{chart.title}</b><br>{run}<br>{below}", "y": 0.975, "yanchor": "top", "yref": "container"},
         margin={"t": (figure.layout.margin.t or 60) + 44, "l": 24, "r": 24, "b": 24},
         height=(figure.layout.height or 480) + 50,
     )
