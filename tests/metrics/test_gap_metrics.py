@@ -6,7 +6,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference_bench.metrics import MetricsCalculator
@@ -90,6 +90,7 @@ def _by_hand(streams: Streams) -> tuple[list[float], list[float]]:
 
 
 @given(STREAMS, st.randoms(use_true_random=False), st.integers(1, 5))
+@settings(deadline=None)
 def test_neither_the_order_of_requests_nor_the_batches_matter(
     gaps: list[list[tuple[int, int | None]]], random: Random, batch: int
 ) -> None:
