@@ -27,7 +27,7 @@ _NANOSECONDS = 1_000_000_000
 _BUFFERS = [BUFFER]
 _unpack_stamp = STAMP_FORMAT.unpack
 
-Tap = Callable[[int, bytes, int], None]
+Tap = Callable[[RawExchange, bytes, int], None]
 Watch = Callable[[], None]
 
 
@@ -35,7 +35,7 @@ class Transport:
     """A single-threaded loop over all connections of one worker.
 
     `finished` collects exchanges that ended, well or badly, in the order they ended. `tap`, when set, is called with
-    (seq, piece, arrival_ns) after each piece of body content was stamped.
+    (exchange, piece, arrival_ns) after each piece of body content was stamped.
     """
 
     def __init__(self, targets: Sequence[Target], timeouts: Timeouts, *, stamps: bool, tap: Tap | None = None) -> None:
@@ -289,7 +289,7 @@ class Transport:
         exchange.arrivals.append(arrival)
         exchange.reads.append(now)
         if self._tap is not None:
-            self._tap(exchange.job.seq, piece, arrival)
+            self._tap(exchange, piece, arrival)
 
     def _take(self, connection: Connection, exchange: RawExchange, data: bytes, arrival: int, now: int) -> None:
         """Take a read that was not simply the next chunk: head, pieces of chunks, TLS, the end."""

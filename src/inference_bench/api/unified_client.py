@@ -1,7 +1,8 @@
 """One face over many services: the same request to all of them at once, measured as in a benchmark.
 
-It drives the measured transport in the calling thread (run it in a thread of its own from asynchronous code), and can
-tell a listener of every decoded event while the answers come in. A few requests at a time; load is for the workers.
+It drives the measured transport in the calling thread (run it in a thread of its own from asynchronous code) and needs
+no process of its own: for a few quick requests. Load is for the workers, and answers watched as they come in for
+`testing.live_session`.
 """
 
 import time
@@ -17,16 +18,13 @@ from inference_bench.api.protocols import (
     Endpoint,
     EngineClient,
     ErrorClass,
-    ResponseDecoder,
     StreamError,
-    StreamEvent,
     Usage,
 )
 from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.api.targets import Target, TargetError, resolve
 from inference_bench.api.transport import Transport
 
-Listener = Callable[[str, StreamEvent, int], None]
 _MS = 1e6
 
 
@@ -83,21 +81,19 @@ class UnifiedClient:
     def ask_all(
         self,
         request: ChatRequest,
-        on_event: Listener | None = None,
         *,
         stop: Callable[[], bool] | None = None,
     ) -> dict[str, Answer]:
         """Send the request to every service at the same moment and wait for all answers.
 
-        `on_event(service, event, arrival_ns)` is called as events arrive. `stop` is asked about twenty times a
-        second; once it says so, what is in flight is given up as interrupted. One service failing ends no other's.
+        `stop` is asked about twenty times a second; once it says so, what is in flight is given up as interrupted.
+        One service failing ends no other's.
         """
-        return self.ask_each({endpoint.name: request for endpoint in self._endpoints}, on_event, stop=stop)
+        return self.ask_each({endpoint.name: request for endpoint in self._endpoints}, stop=stop)
 
     def ask_each(
         self,
         requests: Mapping[str, ChatRequest],
-        on_event: Listener | None = None,
         *,
         stop: Callable[[], bool] | None = None,
     ) -> dict[str, Answer]:
@@ -118,20 +114,15 @@ class UnifiedClient:
             target = self._index[number]
             wired[number] = (get_client(wire.dialect), request.stream)
             jobs.append(Job(number, target, self._targets[target].wire_bytes(wire)))
-        tap = _LiveTap(self._endpoints, wired, on_event) if on_event is not None else None
-        for raw in self._exchange(jobs, tap, stop):
+        for raw in self._exchange(jobs, stop):
             client, stream = wired[raw.job.seq]
             name = self._endpoints[raw.job.seq].name
             reading = read_exchange(raw, client, stream=stream, keep_text=True)
-            if tap is not None:
-                tap.finish(raw.job.seq, raw.end_ns)
             answers[name] = _answer(name, raw, reading)
         return {endpoint.name: answers[endpoint.name] for endpoint in self._endpoints if endpoint.name in answers}
 
-    def _exchange(
-        self, jobs: Sequence[Job], tap: "_LiveTap | None", stop: Callable[[], bool] | None
-    ) -> Sequence[RawExchange]:
-        transport = Transport(self._targets, self._timeouts, stamps=self.kernel_stamps, tap=tap)
+    def _exchange(self, jobs: Sequence[Job], stop: Callable[[], bool] | None) -> Sequence[RawExchange]:
+        transport = Transport(self._targets, self._timeouts, stamps=self.kernel_stamps)
         try:
             for job in jobs:
                 transport.prepare(job.target, 1)
@@ -149,28 +140,6 @@ class UnifiedClient:
             return transport.finished
         finally:
             transport.close()
-
-
-class _LiveTap:
-    """Decodes pieces as they come, for a listener; the marks are taken afterwards from the same pieces."""
-
-    def __init__(
-        self, endpoints: Sequence[Endpoint], wired: Mapping[int, tuple[EngineClient, bool]], listener: Listener
-    ) -> None:
-        self._names = [endpoint.name for endpoint in endpoints]
-        self._listener = listener
-        self._decoders: dict[int, ResponseDecoder] = {
-            number: client.decoder(stream=stream) for number, (client, stream) in wired.items()
-        }
-
-    def __call__(self, seq: int, piece: bytes, arrival_ns: int) -> None:
-        for event in self._decoders[seq].feed(piece):
-            self._listener(self._names[seq], event, arrival_ns)
-
-    def finish(self, seq: int, end_ns: int) -> None:
-        """Tell the listener what a missing final newline had held back."""
-        for event in self._decoders[seq].finish():
-            self._listener(self._names[seq], event, end_ns)
 
 
 def _failed(name: str, error: StreamError) -> Answer:
@@ -217,4 +186,4 @@ def _answer(name: str, raw: RawExchange, reading: Reading) -> Answer:
     )
 
 
-__all__ = ["Answer", "ErrorClass", "Listener", "UnifiedClient"]
+__all__ = ["Answer", "ErrorClass", "UnifiedClient"]

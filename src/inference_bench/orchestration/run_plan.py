@@ -4,12 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference_bench.api.targets import TargetError, resolve
 from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
 from inference_bench.discovery.url_resolver import is_loopback
-from inference_bench.errors import NoServiceError, UsageError
+from inference_bench.errors import UsageError
 from inference_bench.orchestration.service_facts import samples_of, service_facts
-from inference_bench.orchestration.service_orchestrator import OpenServices
+from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test
 from inference_bench.results.comparison import FairnessNote
 from inference_bench.results.fairness import notes_before
 from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts
@@ -83,14 +82,7 @@ def make_run_plan(
     ConfigError for a workload that cannot be built, ResourceLimitError when this machine cannot carry the plan.
     """
     check_selection(settings, selection)
-    services: list[ServiceUnderTest] = []
-    for endpoint in opened.endpoints:
-        try:
-            target = resolve(endpoint, timeout_seconds=settings.services.connect_timeout_seconds)
-            target.tls_context()
-        except TargetError as error:
-            raise NoServiceError(f"{endpoint.name}: {error}") from error
-        services.append(ServiceUnderTest.of(endpoint, target))
+    services = services_under_test(opened, settings)
     plans = make_plans(settings, len(services), ttft=selection.ttft, load=selection.load, only=selection.only)
     count = workers or _auto_workers(plans)
     notes = [f"{plan.name}: {_rounds_note(plan)}" for plan in plans if _rounds_note(plan)]

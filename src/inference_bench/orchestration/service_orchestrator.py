@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from inference_bench.api.exchange import Timeouts
 from inference_bench.api.protocols import ChatRequest, Endpoint
+from inference_bench.api.targets import TargetError, resolve
 from inference_bench.api.unified_client import Answer, UnifiedClient
 from inference_bench.config.loader import LoadedSettings
+from inference_bench.config.models import Settings
 from inference_bench.config.service_models import ServicesSettings
 from inference_bench.discovery.fact_finder import learn_facts
 from inference_bench.discovery.health_checker import HealthStatus
@@ -21,6 +23,7 @@ from inference_bench.discovery.services import FoundService, to_endpoint
 from inference_bench.discovery.sources import LOCAL_PORTS, SimulatedSource
 from inference_bench.discovery.url_resolver import is_loopback
 from inference_bench.errors import NoServiceError
+from inference_bench.testing.rendering import ServiceUnderTest
 
 SIMULATED_ENGINES = ("vllm", "tgi", "ollama")  # what --simulate starts
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -112,6 +115,19 @@ def proxy_notes(found: Sequence[FoundService], environ: Mapping[str, str]) -> tu
     if not proxies or all(is_loopback(service.url) for service in found):
         return ()
     return (f"the proxy in {proxies[0]} is not used: services are reached directly",)
+
+
+def services_under_test(opened: OpenServices, settings: Settings) -> tuple[ServiceUnderTest, ...]:
+    """Resolve the open services, in their order. Raises NoServiceError for a name that cannot be resolved."""
+    services: list[ServiceUnderTest] = []
+    for endpoint in opened.endpoints:
+        try:
+            target = resolve(endpoint, timeout_seconds=settings.services.connect_timeout_seconds)
+            target.tls_context()
+        except TargetError as error:
+            raise NoServiceError(f"{endpoint.name}: {error}") from error
+        services.append(ServiceUnderTest.of(endpoint, target))
+    return tuple(services)
 
 
 def timeouts_of(settings: ServicesSettings) -> Timeouts:

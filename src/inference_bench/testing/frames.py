@@ -3,7 +3,7 @@
 The pipes join processes that one command started on one machine and nothing else; pickle is fast and needs no schema
 there. Standard library only: workers import this.
 
-coordinator -> worker   ("setup", worker, targets, timeouts, stamps)   once, first
+coordinator -> worker   ("setup", worker, targets, timeouts, stamps, tapped)   once, first; tapped: pieces too
                         ("stage", Stage)                               a stage begins; jobs for it follow
                         ("jobs", stage, [job tuples])                  see `Job`: (seq, target, intended, payload, meta)
                         ("last", stage)                                no more jobs will come for this stage
@@ -13,6 +13,8 @@ coordinator -> worker   ("setup", worker, targets, timeouts, stamps)   once, fir
 worker -> coordinator   ("ready", pid)  ("progress", Progress)  ("done", stage, first_sent_ns, last_sent_ns)
 worker -> decoder       ("exchange", worker, exchange tuple)  ("sample", WORKER_SAMPLE_COLUMNS values)
                         ("mark", worker, number)
+worker -> onlooker      ("exchange", …)  ("sample", …)  and, before the exchange it belongs to, while it goes on:
+                        ("piece", seq, sent_ns, body bytes, arrival_ns)
 decoder -> coordinator  ("ready", pid)  ("counts", {(test, service): Tally})
                         ("written", number)                            all that came before every worker's mark is
                                                                        in the journal

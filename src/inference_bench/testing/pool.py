@@ -1,29 +1,21 @@
-"""The processes of a run: started, set up, fed, listened to, ended. It knows pipes and frames, no schedule.
-
-Workers and the decoder are fresh interpreters (never forks), in a process group of their own so that Ctrl-C reaches
-the coordinator alone, but in the same session: Linux schedules by session (autogroup), and a client split over
-sessions can starve itself.
-"""
+"""The processes of a run: set up, fed, listened to, ended. It knows pipes and frames, no schedule."""
 
 import asyncio
 import contextlib
 import os
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-import inference_bench
 from inference_bench.api.exchange import Timeouts
 from inference_bench.api.targets import Target
 from inference_bench.errors import WorkerDiedError
-from inference_bench.testing.frames import FrameReader, Progress, Stage, Tally, encode
+from inference_bench.testing.frames import FrameReader, Progress, Stage, Tally
+from inference_bench.testing.processes import Processes, dismiss, started, tell
 
-START_SECONDS = 30.0
 END_SECONDS = 30.0
 JobTuple = tuple[int, int, int, bytes, bytes]  # seq, target, intended ns, payload, meta
 
@@ -64,7 +56,7 @@ class WorkerPool:
         self._processes: list[asyncio.subprocess.Process] = []
         self._decoder: asyncio.subprocess.Process | None = None
         self._listeners: list[asyncio.Task[None]] = []
-        self._errors: IO[bytes] | None = None
+        self._family = Processes()
         self._died: WorkerDiedError | None = None
         self._ending = False
         self._heard_ns = 0
@@ -75,10 +67,7 @@ class WorkerPool:
 
     async def __aenter__(self) -> Self:
         try:
-            await asyncio.wait_for(self._start(), START_SECONDS)
-        except TimeoutError as error:
-            await self._kill()
-            raise WorkerDiedError(f"the measuring processes did not start within {START_SECONDS:g} s") from error
+            await started(self._start())
         except BaseException:
             await self._kill()
             raise
@@ -95,61 +84,32 @@ class WorkerPool:
         return self._count
 
     async def _start(self) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _kill, after its readers ended
         pipes = [os.pipe() for _ in range(self._count)]
         try:
             for number, (_, write_end) in enumerate(pipes):
                 os.set_inheritable(write_end, True)
-                process = await self._spawn("inference_bench.testing.worker", [str(write_end)], [write_end])
+                process = await self._family.spawn("inference_bench.testing.worker", [str(write_end)], [write_end])
                 self._processes.append(process)
                 self.workers.append(WorkerState(process.pid))
-                self._tell(number, ("setup", number, self._targets, self._timeouts, self._stamps))
+                self._tell(number, ("setup", number, self._targets, self._timeouts, self._stamps, False))
             read_ends = [read_end for read_end, _ in pipes]
             arguments = [str(self._journal), "1" if self._keep_text else "0", *map(str, read_ends)]
-            self._decoder = await self._spawn("inference_bench.testing.decoder", arguments, read_ends)
+            self._decoder = await self._family.spawn("inference_bench.testing.decoder", arguments, read_ends)
             self.decoder_pid = self._decoder.pid
         finally:
             for read_end, write_end in pipes:
                 os.close(read_end)
                 os.close(write_end)
         for number, process in enumerate(self._processes):
-            await self._expect_ready(process, f"worker {number}")
+            await self._family.expect_ready(process, f"worker {number}")
             self._listeners.append(asyncio.create_task(self._listen(process, f"worker {number}")))
-        await self._expect_ready(self._decoder, "the decoder")
+        await self._family.expect_ready(self._decoder, "the decoder")
         self._listeners.append(asyncio.create_task(self._listen(self._decoder, "the decoder")))
-
-    async def _spawn(self, module: str, arguments: list[str], fds: list[int]) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._errors,
-            pass_fds=fds,
-            env={**os.environ, "PYTHONPATH": _python_path()},
-            process_group=0,
-            limit=1 << 20,
-        )
-
-    async def _expect_ready(self, process: asyncio.subprocess.Process, who: str) -> None:
-        assert process.stdout is not None
-        reader = FrameReader()
-        while True:
-            data = await process.stdout.read(1 << 16)
-            if not data:
-                raise WorkerDiedError(f"{who} ended before it was ready{self._stderr_tail()}")
-            messages = reader.feed(data)
-            if messages:
-                return
 
     # -- while it runs -------------------------------------------------------------------------------------------
 
     def _tell(self, worker: int, message: tuple[Any, ...]) -> None:
-        stdin = self._processes[worker].stdin
-        assert stdin is not None
-        stdin.write(encode(message))
+        tell(self._processes[worker], message)
 
     async def send(self, worker: int, message: tuple[Any, ...]) -> None:
         """Send one command and wait until the pipe has taken enough of it. Raises WorkerDiedError."""
@@ -233,16 +193,9 @@ class WorkerPool:
 
     def _death(self, who: str) -> WorkerDiedError:
         return WorkerDiedError(
-            f"{who} ended in the middle of the run{self._stderr_tail()}",
+            f"{who} ended in the middle of the run{self._family.last_words()}",
             hint="what was measured until then is kept; look at it with: results",
         )
-
-    def _stderr_tail(self) -> str:
-        if self._errors is None or self._errors.closed:
-            return ""
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return f": {lines[-1][:300]}" if lines else ""
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -251,17 +204,11 @@ class WorkerPool:
         when the decoder did not end well.
         """
         self._ending = True
-        for worker, process in enumerate(self._processes):
-            if process.returncode is None:
-                try:
-                    self._tell(worker, ("quit",))
-                    if process.stdin is not None:
-                        process.stdin.close()
-                except (BrokenPipeError, ConnectionResetError):
-                    continue
+        for process in self._processes:
+            dismiss(process)
         await self._all_ended()
         failed = self._decoder is not None and self._decoder.returncode not in (0, None)
-        tail = self._stderr_tail() if failed else ""
+        tail = self._family.last_words() if failed else ""
         await self._kill()
         if failed and self._died is None:
             self._died = WorkerDiedError(f"the decoder failed{tail}", hint="the journal is kept: results recover")
@@ -284,18 +231,7 @@ class WorkerPool:
 
     async def _kill(self) -> None:
         self._ending = True
-        for process in [*self._processes, *([self._decoder] if self._decoder else [])]:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        await self._family.kill()
         for listener in self._listeners:
             listener.cancel()
         await asyncio.gather(*self._listeners, return_exceptions=True)
-        if self._errors is not None:
-            self._errors.close()
-
-
-def _python_path() -> str:
-    """The search path for our children: they import this very package, installed or not."""
-    source = str(Path(inference_bench.__file__).resolve().parent.parent)
-    return os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))

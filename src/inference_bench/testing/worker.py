@@ -1,8 +1,9 @@
 """A measuring worker: a process that sends on time, stamps what comes, and hands it on undecoded.
 
 Run as `python -m inference_bench.testing.worker OUT_FD`: commands come on standard input, reports go to standard
-output, finished exchanges to the descriptor OUT_FD (a pipe to the decoder). It imports the standard library only,
-draws nothing, parses HTTP framing only, and ends when its standard input ends, so that it never outlives the run.
+output, finished exchanges to the descriptor OUT_FD (a pipe to the decoder, or to whoever looks on). It imports the
+standard library only, draws nothing, parses HTTP framing only, and ends when its standard input ends, so that it
+never outlives the run.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import time
 from collections import deque
 from typing import Any
 
-from inference_bench.api.exchange import Job
+from inference_bench.api.exchange import Job, RawExchange
 from inference_bench.api.transport import Transport
 from inference_bench.testing.frames import FrameReader, Progress, Stage, encode, pack_exchange
 from inference_bench.testing.schedule import Schedule, schedule_for
@@ -149,6 +150,10 @@ class Worker:
             self._last_sent = max(self._last_sent, sent)
             self._exchanges.send(("exchange", self._number, pack_exchange(raw)))
 
+    def _show(self, raw: RawExchange, piece: bytes, arrival_ns: int) -> None:
+        """Pass a piece on while its answer goes on: somebody looks on. Stamped before, and never waited for."""
+        self._exchanges.send(("piece", raw.job.seq, raw.sent_ns, piece, arrival_ns))
+
     def _tick(self, transport: Transport, now: int) -> None:
         self._check.tick(now)
         self._exchanges.flush()
@@ -228,9 +233,9 @@ class Worker:
             if schedule is not None:
                 self._end_stage(schedule)
         elif kind == "setup":
-            _, self._number, targets, timeouts, stamps = message
+            _, self._number, targets, timeouts, stamps, tapped = message
             self._stamps = stamps
-            self._transport = Transport(targets, timeouts, stamps=stamps)
+            self._transport = Transport(targets, timeouts, stamps=stamps, tap=self._show if tapped else None)
             self._reports.send(("ready", os.getpid()))
         elif kind == "quit":
             self._running = False

@@ -1,0 +1,1 @@
+"""What is seen while answers come in: events, lanes, who is first, recordings. No sockets, no screen."""

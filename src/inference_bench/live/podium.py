@@ -1,0 +1,128 @@
+"""Who is first, by one stated rule: the time from sending to the same number of tokens, the most that all reached.
+
+Services stop where they like (an end-of-sequence token comes sooner in one answer than in another), so the time of a
+whole answer would reward the shorter one. Differences within what can be measured are ties. One heat places lanes; it
+proves nothing: that is for several heats and the comparison engine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from inference_bench.live.lane import UNKNOWN, Lane, Phase
+
+TIE_NS: Final = 1_000_000  # what the clock at a read, a timer and a loop turn can differ by on a quiet machine
+FEWEST_TOKENS: Final = 2
+_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A lane at the end of a heat. `place` is None, with the `reason`, for one that has no place.
+
+    `to_tokens_ms` is the time from sending to the arrival of the podium's number of tokens. `estimated` says that the
+    tokens of its chunks were not told, and its answer's tokens are spread evenly over them.
+    """
+
+    lane: int
+    place: int | None
+    tied: bool = False
+    to_tokens_ms: float | None = None
+    estimated: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Podium:
+    """The lanes in order of their places, those without one last. `tokens` is what the times are to."""
+
+    tokens: int | None
+    tolerance_ms: float
+    finishes: tuple[Finish, ...]
+
+    def of(self, lane: int) -> Finish:
+        """Return one lane's finish."""
+        return next(finish for finish in self.finishes if finish.lane == lane)
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        if self.tokens is None:
+            return "no places: fewer than two services gave answers whose tokens could be counted"
+        return (
+            f"placed by the time from sending to {self.tokens} tokens, the most that all reached; "
+            f"differences up to {self.tolerance_ms:.1f} ms are ties"
+        )
+
+
+def podium_of(lanes: Sequence[Lane]) -> Podium:
+    """Place the lanes of a heat that is over."""
+    paces = {place: _pace(lane) for place, lane in enumerate(lanes)}
+    counted = {place: pace for place, pace in paces.items() if isinstance(pace, _Pace)}
+    reasons = {place: pace for place, pace in paces.items() if isinstance(pace, str)}
+    tolerance = TIE_NS + max((_doubt(lanes[place]) for place in counted), default=0)
+    if len(counted) < 2:
+        reasons |= dict.fromkeys(counted, "there is nobody to compare it with")
+        return Podium(
+            None, tolerance / _MS, tuple(Finish(lane, None, reason=reasons[lane]) for lane in sorted(reasons))
+        )
+    tokens = min(pace.tokens for pace in counted.values())
+    times = {place: pace.time_to(tokens) for place, pace in counted.items()}
+    finishes: list[Finish] = []
+    leader = 0
+    for order, lane in enumerate(sorted(times, key=times.__getitem__), start=1):
+        tied = bool(finishes) and times[lane] - times[finishes[leader].lane] <= tolerance
+        if not tied:
+            leader = order - 1
+        finishes.append(
+            Finish(lane, leader + 1, tied=False, to_tokens_ms=times[lane] / _MS, estimated=counted[lane].estimated)
+        )
+    shared = [finish.place for finish in finishes]
+    placed = [
+        Finish(one.lane, one.place, shared.count(one.place) > 1, one.to_tokens_ms, one.estimated) for one in finishes
+    ]
+    left = [Finish(lane, None, reason=reasons[lane]) for lane in sorted(reasons)]
+    return Podium(tokens, tolerance / _MS, (*placed, *left))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """When how many tokens had come: `totals[i]` after chunk i, at `times[i]` ns after sending."""
+
+    times: Sequence[int]
+    totals: Sequence[float]
+    estimated: bool
+
+    @property
+    def tokens(self) -> int:
+        return int(self.totals[-1])
+
+    def time_to(self, tokens: int) -> int:
+        return next(time for time, total in zip(self.times, self.totals, strict=True) if total >= tokens)
+
+
+def _pace(lane: Lane) -> _Pace | str:
+    """Return a lane's pace, or why it has none."""
+    outcome = lane.outcome
+    if lane.phase is Phase.DOWN:
+        return "it takes no part"
+    if outcome is None or not outcome.ok or outcome.sent_ns is None:
+        return "its answer did not end well"
+    times = [arrival - outcome.sent_ns for arrival in lane.arrivals]
+    told = outcome.output_tokens
+    if UNKNOWN not in lane.counts:
+        totals: list[float] = list(accumulate(lane.counts))
+        estimated = False
+    elif told is None:
+        return "it did not say how many tokens its answer has"
+    else:
+        estimated = told != len(times)
+        totals = [told * count / len(times) for count in range(1, len(times) + 1)]
+    if not totals or totals[-1] < FEWEST_TOKENS:
+        return "its answer has fewer than two tokens"
+    return _Pace(times, totals, estimated)
+
+
+def _doubt(lane: Lane) -> int:
+    return lane.outcome.doubt_ns if lane.outcome is not None else 0
