@@ -21,16 +21,37 @@ def plain(text: str) -> str:
     Characters that terminals disagree on lose what they disagree about: joined emoji fall apart, flags become their
     letters, skin tones and variation selectors go. A pile of combining marks is cut to two.
     """
-    if _HARMLESS.fullmatch(text):
-        return text
-    made: list[str] = []
-    marks = 0
-    for character in text.replace("\r\n", "\n").replace("\r", "\n"):
-        shown = _shown(character)
-        marks = marks + 1 if shown and category(character) in ("Mn", "Me") else 0
-        if marks <= _MOST_MARKS:
-            made.append(shown)
-    return "".join(made)
+    return PlainText().feed(text)
+
+
+class PlainText:
+    """`plain` for a text that comes in pieces: the same characters whatever the pieces, each returned at once."""
+
+    __slots__ = ("_after_return", "_marks")
+
+    def __init__(self) -> None:
+        self._after_return = False
+        self._marks = 0
+
+    def feed(self, piece: str) -> str:
+        """Return what is to be shown of a piece."""
+        if not piece:
+            return ""
+        if self._after_return and piece[0] == "\n":  # its carriage return was shown as a line feed already
+            piece = piece[1:]
+        self._after_return = piece.endswith("\r")
+        if _HARMLESS.fullmatch(piece):
+            self._marks = 0 if piece else self._marks
+            return piece
+        made: list[str] = []
+        for character in piece.replace("\r\n", "\n").replace("\r", "\n"):
+            shown = _shown(character)
+            if not shown:
+                continue
+            self._marks = self._marks + 1 if category(shown[0]) in ("Mn", "Me") else 0
+            if self._marks <= _MOST_MARKS:
+                made.append(shown)
+        return "".join(made)
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from inference_bench.live.lane import UNKNOWN, Lane, Phase
+from inference_bench.live.lane import Lane, Phase
 
 TIE_NS: Final = 1_000_000  # what the clock at a read, a timer and a loop turn can differ by on a quiet machine
 FEWEST_TOKENS: Final = 2
@@ -111,7 +111,7 @@ def _pace(lane: Lane) -> _Pace | str:
         return "its answer did not end well"
     times = [arrival - outcome.sent_ns for arrival in lane.arrivals]
     told = outcome.output_tokens
-    if UNKNOWN not in lane.counts:
+    if lane.tokens_told:
         totals: list[float] = list(accumulate(lane.counts))
         estimated = False
     elif told is None:
