@@ -69,8 +69,9 @@ class Chunk(NamedTuple):
 class Outcome:
     """How one lane's exchange ended. Marks in ns, None when not reached; the definitions are those of the metrics.
 
-    `doubt_ns` is by how much its last marks may be late: chunks that shared a read came somewhere between the read
-    before and the stamp. `token_source` is None when nobody told the number of tokens.
+    `request_id` went out with it (X-Request-Id), for the server's own log. `doubt_ns` is by how much its last marks may
+    be late: chunks that shared a read came somewhere between the read before and the stamp. `token_source` is None when
+    nobody told the number of tokens.
     """
 
     ok: bool
@@ -91,6 +92,7 @@ class Outcome:
     connect_ms: float | None = None
     doubt_ns: int = 0
     simulated: bool = False
+    request_id: str | None = None
 
     @property
     def ttft_ms(self) -> float | None:
@@ -107,7 +109,8 @@ class Outcome:
         """(last_token - first_token) / (output_tokens - tokens in the first chunk); missing below 2 tokens."""
         spent = _between(self.first_token_ns, self.last_token_ns)
         later = (self.output_tokens or 0) - (self.first_chunk_tokens or 1)
-        return spent / later if self.ok and spent is not None and later > 0 else None
+        usable = self.ok and self.text_chunks >= 2 and later > 0
+        return spent / later if usable and spent is not None else None
 
 
 @dataclass(frozen=True, slots=True)

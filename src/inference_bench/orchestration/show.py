@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from inference_bench.api.protocols import ChatRequest, Message
 from inference_bench.config.models import Settings
 from inference_bench.discovery.services import FoundService
+from inference_bench.live.board import Board
 from inference_bench.live.events import Finished, Heat, HeatEnded, LaneFacts, LiveEvent, Outcome
 from inference_bench.orchestration.service_facts import told
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test, timeouts_of
@@ -44,12 +45,13 @@ class HeatOutcome:
 
 @dataclass(slots=True)
 class Show:
-    """Services in lanes. Everything that happens is told to `listeners`, in order."""
+    """Services in lanes. Everything that happens is told to `board` and then to `listeners`, in order."""
 
     opened: OpenServices
     session: LiveSession
     lanes: tuple[LaneFacts, ...]
     stop: asyncio.Event
+    board: Board = field(default_factory=Board)
     listeners: list[Listener] = field(default_factory=list)
 
     @property
@@ -63,7 +65,8 @@ class Show:
         return any(lane.simulated for lane in self.lanes)
 
     def tell(self, event: LiveEvent) -> None:
-        """Tell everybody."""
+        """Tell everybody, the board first."""
+        self.board.take(event)
         for listener in self.listeners:
             listener(event)
 

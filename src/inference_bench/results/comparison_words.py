@@ -13,6 +13,7 @@ from inference_bench.results.comparison import Comparison, Pair
 from inference_bench.results.values import better_of
 
 WITHIN_THIS_RUN: Final = "within this run only"
+FINISH_MS: Final = "finish_ms"  # of a race: from sending to the number of tokens that all have reached
 NO_RUN_TO_RUN: Final = "does not include run-to-run change"
 
 _METRICS: Final[Mapping[str, str]] = {
@@ -24,6 +25,7 @@ _METRICS: Final[Mapping[str, str]] = {
     "itl_ms": "token gap",
     "stall_ms": "longest stall",
     "e2e_ms": "E2E",
+    FINISH_MS: "time to the same tokens",
     "e2e_intended_ms": "E2E from intended",
     "output_tok_per_s_user": "tokens/s/user",
     "requests_per_s": "requests/s",
@@ -48,6 +50,8 @@ def metric_words(pair: Pair) -> str:
 
 def direction(pair: Pair) -> str | None:
     """Return "less" or "more": which way the pair's metric is better; None for a metric that has neither."""
+    if pair.metric == FINISH_MS:
+        return "less"
     name = pair.metric if pair.statistic is None else f"{pair.metric}.{pair.statistic}"
     try:
         return better_of(name)

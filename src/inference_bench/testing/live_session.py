@@ -11,8 +11,9 @@ import itertools
 import os
 import pickle
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -159,6 +160,8 @@ class LiveSession:
 
     def _render(self, service: int, request: ChatRequest) -> _Asked:
         sut = self._services[service]
+        if request.request_id is None:
+            request = replace(request, request_id=uuid.uuid4().hex)
         wire = sut.client.render(request, sut.endpoint.model)
         client = get_client(wire.dialect)
         return _Asked(service, request, wire, client, client.decoder(stream=request.stream))
@@ -271,7 +274,7 @@ class LiveSession:
             for chunk in one.chunks(one.decoder.finish(), raw.arrivals[-1], raw.sent_ns):
                 heat.listener(chunk)
         reading = read_exchange(raw, one.client, stream=one.request.stream, keep_text=True)
-        outcome = outcome_of(raw, reading)
+        outcome = replace(outcome_of(raw, reading), request_id=one.request.request_id)
         heat.exchanged[one.service] = Exchanged(one.request, one.wire, raw, reading, outcome)
         heat.listener(Finished(one.service, raw.end_ns, outcome))
 
