@@ -17,7 +17,7 @@ _SIGNS: Final = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "x": "✖", "cross": "✚",
 }  # fmt: skip
 _BAD: Final = f"bold {BAD}"
-_GAP: Final = "   "
+_COLUMN: Final = 18  # cells of each figure on a band's line, so that they stay where they are while they grow
 _MOST_TROUBLE: Final = 4  # lines that an error message may take from the answer
 _FACT_LINES: Final = 2
 _LEAST_TEXT: Final = 3  # lines of the answer that facts may not take
@@ -55,15 +55,18 @@ class LaneView:
         return Text(words.state_words(self.board, self.place, self.now_ns), style=style)
 
     @property
-    def figures(self) -> list[Text]:
-        """TTFT, tokens, rate, elapsed, and the place when it is over: the most wanted first."""
-        lane = self.lane
+    def place_mark(self) -> Text:
+        """Its place, marked, when the heat is over and it has one."""
         place = words.place_words(self.board, self.place)
-        shown = [Text(place, style="bold reverse")] if place is not None else []
-        shown.append(Text(words.ttft_words(lane), style="bold"))
-        shown += [Text(said) for said in (words.count_words(lane), words.rate_words(lane))]
-        shown.append(Text(f"{words.seconds(lane.elapsed_ms(self.now_ns))} elapsed"))
-        return shown
+        return Text() if place is None else Text(f" {place} ", style="bold reverse")
+
+    @property
+    def figures(self) -> list[Text]:
+        """TTFT, tokens, rate and elapsed."""
+        lane = self.lane
+        elapsed = f"{words.seconds(lane.elapsed_ms(self.now_ns))} elapsed"
+        first = Text(words.ttft_words(lane), style="bold")
+        return [first, Text(words.count_words(lane)), Text(words.rate_words(lane)), Text(elapsed)]
 
     def answer(self, width: int, rows: int) -> list[Text]:
         """Return `rows` lines: the end of the answer, and below it why it went wrong if it did."""
@@ -80,10 +83,15 @@ def boxed(view: LaneView, width: int, height: int) -> list[Text]:
     """Return `height` lines of exactly `width` cells: the lane in a frame, its facts above, its figures below."""
     colour = view.style.colour
     inner = max(0, width - 4)
-    figures = _packed(view.figures, inner)
+    figures = _paired(view.figures, inner)
     room = height - 3 - len(figures)  # without the frame and the state
     facts = _facts(view, inner, min(_FACT_LINES, room - _LEAST_TEXT))
-    within = [*facts, view.state, *view.answer(inner, max(0, room - len(facts))), *figures]
+    within = [
+        *facts,
+        _apart(view.state, view.place_mark, inner),
+        *view.answer(inner, max(0, room - len(facts))),
+        *figures,
+    ]
     edge = Text("│", style=colour)
     name = cut(f" {view.title} ", max(0, width - 4))
     top = Text.assemble(("╭─", colour), (name, f"bold {colour}"), ("─" * (width - 3 - cell_len(name)) + "╮", colour))
@@ -94,8 +102,9 @@ def boxed(view: LaneView, width: int, height: int) -> list[Text]:
 
 def banded(view: LaneView, width: int, height: int) -> list[Text]:
     """Return `height` lines of exactly `width` cells: name, facts and state on a rule, the figures, the answer."""
-    figures = _packed(view.figures, width)[:1]
-    return _exactly([_rule(view, width), *figures, *view.answer(width, max(0, height - 2))], width, height)
+    columns = [fitted(part, max(part.cell_len, _COLUMN)) for part in view.figures]
+    figures = Text.assemble(*columns, view.place_mark)
+    return _exactly([_rule(view, width), figures, *view.answer(width, max(0, height - 2))], width, height)
 
 
 def _rule(view: LaneView, width: int) -> Text:
@@ -118,7 +127,7 @@ def _facts(view: LaneView, width: int, rows: int) -> list[Text]:
     return [Text(line.plain, style="dim") for line in _packed(facts, width, " · ")[: max(0, rows)]]
 
 
-def _packed(parts: Sequence[Text], width: int, gap: str = _GAP) -> list[Text]:
+def _packed(parts: Sequence[Text], width: int, gap: str) -> list[Text]:
     """Return the parts on as few lines as hold them in order, none broken in two."""
     lines: list[Text] = []
     for part in parts:
@@ -127,6 +136,16 @@ def _packed(parts: Sequence[Text], width: int, gap: str = _GAP) -> list[Text]:
         else:
             lines.append(part)
     return lines
+
+
+def _paired(parts: Sequence[Text], width: int) -> list[Text]:
+    """Return the parts two on a line, always on as many lines, so that nothing jumps while they grow."""
+    return [_apart(left, right, width) for left, right in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _apart(left: Text, right: Text, width: int) -> Text:
+    """Return both on one line, at its two ends; what does not fit is cut from the right one."""
+    return Text.assemble(left, " " * max(1, width - left.cell_len - right.cell_len), right)
 
 
 def _exactly(lines: Sequence[Text], width: int, height: int) -> list[Text]:

@@ -1,10 +1,10 @@
 """The race without a terminal: a line for what happens to each lane, and the answers at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from inference_bench.live.board import Board
-from inference_bench.live.events import Chunk, Finished, Heat, HeatEnded, LiveEvent
+from inference_bench.live.events import Chunk, Finished, Heat, HeatEnded, LaneFacts, LiveEvent
 from inference_bench.live.plain import one_line
 from inference_bench.visualization.components import race_words as words
 
@@ -17,6 +17,7 @@ class PlainRace:
     def __init__(self, print_line: Callable[[str], None]) -> None:
         self._print = print_line
         self._board = Board()
+        self._told: tuple[LaneFacts, ...] = ()
 
     def take(self, event: LiveEvent) -> None:
         """Take what happened."""
@@ -36,14 +37,17 @@ class PlainRace:
         return lane < len(self._board.lanes) and not self._board.lanes[lane].arrivals
 
     def _begin(self, heat: Heat) -> None:
-        numbered = f" {heat.number} of {heat.of}" if heat.of > 1 else ""
-        titled = f" ({one_line(heat.title, 80)})" if heat.title else ""
-        crowd = f", in a crowd of {heat.crowd:,}" if heat.crowd else ""
+        kind = " ".join(filter(None, (words.kind_of(self._board), words.heat_words(heat))))
         names = ", ".join(words.name_of(facts) for facts in heat.lanes)
         simulated = f"{words.SIMULATED}. " if heat.simulated else ""
-        self._print(f"{simulated}{words.kind_of(self._board)}{numbered}{titled}{crowd}: {names}; {words.SAME_INSTANT}")
+        self._print(f"{simulated}{kind}: {names}; {words.SAME_INSTANT}")
         self._print(f"Prompt: {one_line(heat.prompt, 400)}")
-        for facts in heat.lanes:
+        if heat.lanes != self._told:
+            self._told = heat.lanes
+            self._tell_facts(heat.lanes)
+
+    def _tell_facts(self, lanes: Sequence[LaneFacts]) -> None:
+        for facts in lanes:
             told = ", ".join(words.facts_words(facts))
             down = "" if facts.down is None else f"takes no part: {one_line(facts.down, 300)}"
             said = "; ".join(filter(None, (told, down)))

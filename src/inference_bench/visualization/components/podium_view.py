@@ -24,11 +24,11 @@ def race_result(board: Board, width: int, *, recording: str | None) -> Renderabl
         lines.append(Text(one_line(recording, 400)))
     if board.podium is None:
         return Group(*lines, Text("it did not end; there are no places"))
-    lines += [_table(board, board.podium, width), _sentence(board.podium.rule)]
+    lines += [_table(board, board.podium, width), _sentence(_capital(board.podium.rule))]
     lines += [_sentence(note) for note in _notes(board, board.podium)]
     late = words.late_words(board)
     if late is not None:
-        lines.append(_sentence(late, style=f"bold {BAD}"))
+        lines.append(_sentence(_capital(late), style=f"bold {BAD}"))
     return Group(*lines)
 
 
@@ -47,13 +47,10 @@ def result_line(board: Board) -> str:
 
 def _title(board: Board, recording: str | None) -> Text:
     title = Text(words.kind_of(board), style="bold")
-    heat = board.heat
-    if heat is not None:
-        numbered = f" {heat.number} of {heat.of}" if heat.of > 1 else ""
-        titled = f": {one_line(heat.title, 80)}" if heat.title else ""
-        crowd = f", in a crowd of {heat.crowd:,}" if heat.crowd else ""
-        title.append(f"{numbered}{titled}{crowd}")
-        if heat.simulated:
+    if board.heat is not None:
+        which = words.heat_words(board.heat)
+        title.append(f" {which}" if which else "")
+        if board.heat.simulated:
             title.append(f"  {words.SIMULATED}", style="bold")
     if recording is not None:
         title.append(f"  {words.RECORDING}", style="bold")
@@ -108,12 +105,16 @@ def _notes(board: Board, podium: Podium) -> list[str]:
         if thinking is not None:
             said.append(f"{name}: {thinking}")
     if board.heat is not None and len(board.lanes) > 1:
-        said.append(words.SAME_INSTANT)
+        said.append(_capital(words.SAME_INSTANT))
     return said
 
 
 def _sentence(said: str, style: str = "") -> Text:
-    return Text(said[:1] + said[1:] + ("" if said.endswith((".", "…")) else "."), style=style)
+    return Text(said + ("" if said.endswith((".", "…")) else "."), style=style)
+
+
+def _capital(said: str) -> str:
+    return said[:1].upper() + said[1:]
 
 
 def _figure(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """What a lane says in words and figures, the same on every screen: its state, TTFT, tokens, rate, place."""
 
 from inference_bench.live.board import Board
-from inference_bench.live.events import LaneFacts
+from inference_bench.live.events import Heat, LaneFacts
 from inference_bench.live.lane import Lane, Phase
 from inference_bench.live.plain import one_line
 from inference_bench.live.podium import Finish
@@ -22,6 +22,14 @@ def name_of(facts: LaneFacts) -> str:
 def kind_of(board: Board) -> str:
     """Return what is shown, as a title."""
     return "Race" if board.heat is None else _KINDS[board.heat.kind]
+
+
+def heat_words(heat: Heat) -> str:
+    """Return which heat it is among its like: "2 of 10: rapid fire, in a crowd of 16"; "" for one alone."""
+    numbered = f"{heat.number:,} of {heat.of:,}" if heat.of > 1 else ""
+    titled = ": ".join(filter(None, (numbered, one_line(heat.title, 80))))
+    crowd = f"in a crowd of {heat.crowd:,}" if heat.crowd else ""
+    return ", ".join(filter(None, (titled, crowd)))
 
 
 def facts_words(facts: LaneFacts) -> list[str]:
