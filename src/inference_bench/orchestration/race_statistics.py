@@ -45,7 +45,7 @@ class RacerFigures:
 
 @dataclass(frozen=True, slots=True)
 class CrowdEffect:
-    """TTFT of one service alone and among `users` background users on each service; medians in ms, None when missing.
+    """TTFT of one service alone and among `users` background users on each service: medians in ms, None when missing.
 
     `decision` is the ratio crowd over alone with its interval; None with fewer than three pairs.
     """
@@ -251,13 +251,18 @@ def _crowd_effect(name: str, heats: Sequence[RaceHeat], *, seed: int) -> CrowdEf
     return CrowdEffect(
         name=name,
         users=max((heat.coming.crowd for heat in among), default=0),
-        alone_ms=_distribution(ttft_of, name, alone).percentiles.get(50),
-        crowd_ms=_distribution(ttft_of, name, among).percentiles.get(50),
+        alone_ms=_middle(_distribution(ttft_of, name, alone)),
+        crowd_ms=_middle(_distribution(ttft_of, name, among)),
         decision=decision,
         reason=estimate.reason.replace("blocks", "heats") if isinstance(estimate, NotComparable) else None,
         answers=sum(ok for ok, _ in counts),
         failures=sum(failed for _, failed in counts),
     )
+
+
+def _middle(found: Distribution) -> float | None:
+    """Return the median; of a single value, which carries no percentile, the value."""
+    return found.percentiles.get(50) if found.n > 1 else found.mean
 
 
 def _saving(comparison: Comparison, figures: Sequence[RacerFigures]) -> Saving | None:
