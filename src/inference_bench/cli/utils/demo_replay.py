@@ -74,8 +74,8 @@ def opened_recording(named: Path) -> Iterator[Recording]:
 def recording_words(recording: Recording, survey: Survey) -> str:
     """Return when and by what a recording was made, and of what kind of engines."""
     made = recording.created.strftime("%Y-%m-%d %H:%M %Z").strip()
-    engines = "SIMULATED engines, not real ones" if survey.simulated else "real engines"
-    return f"{engines}; recorded {made} by {one_line(recording.head.program, 60)}"
+    engines = "SIMULATED engines" if survey.simulated else "real engines"
+    return f"recorded {made} by {one_line(recording.head.program, 60)}, {engines}"
 
 
 @dataclass(slots=True)

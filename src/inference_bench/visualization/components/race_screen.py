@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -36,9 +37,8 @@ class RaceMarks:
 def race_screen(board: Board, now_ns: int, width: int, height: int, *, marks: RaceMarks) -> RenderableType:
     """Return the frame of this moment: `height` lines of `width` cells, neither more nor less."""
     header = _header(board, width, marks)
-    footer = [Text(one_line(marks.footer, 400), style="dim")] if marks.footer else []
-    room = max(0, height - len(header) - len(footer))
-    lines = [*header[: max(0, height - len(footer))], *_lanes(board, now_ns, width, room), *footer]
+    room = max(0, height - len(header) - 1)
+    lines = [*header[: height - 1], *_lanes(board, now_ns, width, room), _footer(width, marks)]
     return Group(*(fitted(line, width) for line in lines[:height]))
 
 
@@ -67,8 +67,15 @@ def _note(board: Board, width: int, marks: RaceMarks) -> Text:
         return Text(cut(late, width), style=f"bold {BAD}")
     if board.podium is not None:
         return Text(cut(board.podium.rule, width), style="dim")
-    stamps = "times are the kernel's" if marks.kernel_stamps else "times are taken at the read"
-    return Text(cut(f"{words.SAME_INSTANT}; {stamps}", width), style="dim")
+    return Text(cut(words.SAME_INSTANT, width), style="dim")
+
+
+def _footer(width: int, marks: RaceMarks) -> Text:
+    """Return the keys, and at the other end whose clock the times are of, where there is room for it."""
+    keys = Text(cut(one_line(marks.footer, 400), width), style="dim")
+    stamps = "arrivals stamped by the kernel" if marks.kernel_stamps else "arrivals stamped at the read"
+    room = width - keys.cell_len - cell_len(stamps)
+    return keys if room < 2 else keys.append(" " * room + stamps)
 
 
 def _lanes(board: Board, now_ns: int, width: int, height: int) -> list[Text]:

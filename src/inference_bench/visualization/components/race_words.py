@@ -112,7 +112,7 @@ def late_words(board: Board) -> str | None:
     """Return what a stop of the measuring process means for a heat; None when there was none to speak of."""
     if board.late_ms <= LATE_MS:
         return None
-    return f"the measuring process could not run for {board.late_ms:.1f} ms: do not trust differences as small as that"
+    return f"the measuring process could not run for {board.late_ms:.1f} ms: do not trust small differences"
 
 
 def thinking_words(lane: Lane) -> str | None:
