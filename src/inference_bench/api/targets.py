@@ -52,6 +52,11 @@ class Target:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
+    def head_fields(self) -> tuple[tuple[str, str], ...]:
+        """Return the fixed head as (name, value) pairs in the order in which they are sent; may hold a secret."""
+        lines = self.fixed_head.decode("latin-1").split("\r\n")
+        return tuple((name, value) for name, colon, value in (line.partition(": ") for line in lines) if colon)
+
     def wire_bytes(self, request: WireRequest) -> bytes:
         """Return the whole request, head and body, as it goes to the socket."""
         lines = [f"{request.method} {self.base_path}{request.path} HTTP/1.1\r\n".encode("latin-1"), self.fixed_head]

@@ -16,9 +16,14 @@ SIMULATED = "SIMULATED: these are simulated engines, not real ones"
 
 @asynccontextmanager
 async def opened_show(
-    loaded: LoadedSettings, services: ServiceOptions, stop: asyncio.Event, *, environ: Mapping[str, str]
+    loaded: LoadedSettings,
+    services: ServiceOptions,
+    stop: asyncio.Event,
+    *,
+    environ: Mapping[str, str],
+    most: int | None = MOST_LANES,
 ) -> AsyncIterator[Show]:
-    """Open the services and the measuring process; they live as long as the block.
+    """Open the services and the measuring process; they live as long as the block. `most`: how many have room.
 
     Raises NoServiceError, ConfigError, UsageError, InterruptedRunError.
     """
@@ -31,10 +36,10 @@ async def opened_show(
             note(f"Note: {clean(text, limit=500)}")
         for service in opened.left_out:
             warn(f"{service.name} is left out: {service.health.status}: {clean(service.health.detail)}")
-        if len(opened.services) > MOST_LANES:
+        if most is not None and len(opened.services) > most:
             raise UsageError(
-                f"{len(opened.services)} services are too many to watch; {MOST_LANES} have room",
-                hint=f"choose with --service {','.join(one.name for one in opened.services[:MOST_LANES])}",
+                f"{len(opened.services)} services are too many to watch; {most} have room",
+                hint=f"choose with --service {','.join(one.name for one in opened.services[:most])}",
             )
         if opened.simulated:
             warn(SIMULATED)

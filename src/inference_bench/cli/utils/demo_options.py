@@ -64,7 +64,7 @@ class DemoOptions:
         if self.web and (self.runs != 1 or self.rapid_fire or self.crowd):
             raise UsageError("--web races one prompt at a time; it takes no --runs, --rapid-fire or --crowd")
         for path in (self.save, self.record):
-            _check_new(path)
+            check_new(path)
 
     def _check_replay(self) -> None:
         if self.replay is None:
@@ -83,7 +83,7 @@ class DemoOptions:
         return self.mode or ("race" if racing else "conversation" if self.same_history else None)
 
 
-def _check_new(path: Path | None) -> None:
+def check_new(path: Path | None) -> None:
     """Refuse a file that is there, or a folder that is not, before anything is measured."""
     if path is None:
         return
