@@ -57,11 +57,11 @@ def _header(board: Board, width: int, marks: RaceMarks) -> list[Text]:
         lines.append(Text(cut(one_line(marks.recording, 400), width)))
     if board.heat is not None:
         lines.append(Text.assemble(("Prompt: ", "bold"), cut(one_line(board.heat.prompt, 2_000), width - 8)))
-    lines.append(_note(board, width, marks))
+    lines.append(_note(board, width))
     return lines
 
 
-def _note(board: Board, width: int, marks: RaceMarks) -> Text:
+def _note(board: Board, width: int) -> Text:
     late = words.late_words(board)
     if late is not None:
         return Text(cut(late, width), style=f"bold {BAD}")
