@@ -10,6 +10,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 FRAMES_PER_SECOND: Final = 20
+# A character that is wider than thought must not push a line onto the next one.
+_NO_WRAPPING: Final = "\x1b[?7l"
+_WRAPPING: Final = "\x1b[?7h"
 Render = Callable[[int, int], RenderableType]
 
 
@@ -28,9 +31,10 @@ class LiveScreen:
     async def __aenter__(self) -> Self:
         self._live.start()
         try:
+            self._console.file.write(_NO_WRAPPING)
             self.draw()
         except BaseException:
-            self._live.stop()
+            self._leave()
             raise
         self._drawing = asyncio.create_task(self._draw_on())
         return self
@@ -43,6 +47,12 @@ class LiveScreen:
             self._drawing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._drawing
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self._console.file.write(_WRAPPING)
         finally:
             self._live.stop()
 

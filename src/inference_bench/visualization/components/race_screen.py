@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from inference_bench.live.board import Board
 from inference_bench.live.plain import one_line
 from inference_bench.visualization.components import race_words as words
+from inference_bench.visualization.components.frame import Frame
 from inference_bench.visualization.components.lane_view import LaneView, banded, boxed
 from inference_bench.visualization.components.wrapping import cut, fitted
 from inference_bench.visualization.theme import BAD
@@ -38,8 +39,8 @@ def race_screen(board: Board, now_ns: int, width: int, height: int, *, marks: Ra
     """Return the frame of this moment: `height` lines of `width` cells, neither more nor less."""
     header = _header(board, width, marks)
     room = max(0, height - len(header) - 1)
-    lines = [*header[: height - 1], *_lanes(board, now_ns, width, room), _footer(width, marks)]
-    return Group(*(fitted(line, width) for line in lines[:height]))
+    above = [[fitted(line, width)] for line in header[: height - 1]]
+    return Frame([*above, *_lanes(board, now_ns, width, room), [fitted(_footer(width, marks), width)]][:height])
 
 
 def _header(board: Board, width: int, marks: RaceMarks) -> list[Text]:
@@ -78,25 +79,23 @@ def _footer(width: int, marks: RaceMarks) -> Text:
     return keys if room < 2 else keys.append(" " * room + stamps)
 
 
-def _lanes(board: Board, now_ns: int, width: int, height: int) -> list[Text]:
-    """Return the lanes: side by side where each gets room enough, else stacked; those without room are counted."""
+def _lanes(board: Board, now_ns: int, width: int, height: int) -> list[list[Text]]:
+    """Return the rows of the lanes: side by side where each gets room enough, else stacked."""
     views = [LaneView(board, place, now_ns) for place in range(len(board.lanes))]
+    if views and height >= LEAST_BOX and width // len(views) >= LEAST_LANE:
+        boxes = [boxed(view, share, height) for view, share in zip(views, _shares(width, len(views)), strict=True)]
+        return [list(row) for row in zip(*boxes, strict=True)]
+    return [[fitted(line, width)] for line in _stacked(views, width, height)]
+
+
+def _stacked(views: Sequence[LaneView], width: int, height: int) -> list[Text]:
     if not views or height <= 0:
         return [Text()] * height
-    if height >= LEAST_BOX and width // len(views) >= LEAST_LANE:
-        return _beside(views, width, height)
-    shown = views
-    if height < LEAST_BAND * len(views):
-        shown = views[: max(1, (height - 1) // LEAST_BAND)]
+    shown = views if height >= LEAST_BAND * len(views) else views[: max(1, (height - 1) // LEAST_BAND)]
     left = len(views) - len(shown)
     rows = _shares(height - (1 if left else 0), len(shown))
     lines = [line for view, share in zip(shown, rows, strict=True) for line in banded(view, width, share)]
-    return lines + ([Text(f"and {left} more: this screen is too low for them")] if left else [])
-
-
-def _beside(views: Sequence[LaneView], width: int, height: int) -> list[Text]:
-    boxes = [boxed(view, share, height) for view, share in zip(views, _shares(width, len(views)), strict=True)]
-    return [Text.assemble(*row) for row in zip(*boxes, strict=True)]
+    return lines + ([Text(cut(f"and {left} more: this screen is too low for them", width))] if left else [])
 
 
 def _shares(whole: int, parts: int) -> list[int]:

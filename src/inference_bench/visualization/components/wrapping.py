@@ -7,6 +7,7 @@ every frame would break its lines elsewhere.
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
+from unicodedata import category
 
 from rich.cells import cell_len, get_character_cell_size
 from rich.text import Text
@@ -92,7 +93,13 @@ def _reach(text: str, at: int, width: int) -> int:
         return at + len(piece)
     used = 0
     for place in range(at, len(text)):
-        used += get_character_cell_size(text[place])
+        used += _cells(text[place])
         if used > width:
             return place
     return len(text)
+
+
+@lru_cache(maxsize=8192)
+def _cells(character: str) -> int:
+    """Return how many cells a character may take: terminals give one to a vowel sign that tables count as none."""
+    return max(get_character_cell_size(character), int(category(character) == "Mc"))

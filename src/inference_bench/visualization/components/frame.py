@@ -1,0 +1,38 @@
+"""A whole screen as rows of pieces, drawn so that it holds even where a terminal thinks differently about a width.
+
+Terminals and tables disagree about some characters (vowel signs of Indian scripts, counting rods). On a terminal each
+row is therefore erased before it is drawn, and each edge goes to its own column whatever stands before it; with the
+terminal's wrapping off (`live_screen`) a wrong width costs a character at an edge, and never a line.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.control import Control
+from rich.segment import ControlType, Segment
+from rich.text import Text
+
+_TO_THE_WHOLE_LINE = 2
+_ERASE = Control((ControlType.ERASE_IN_LINE, _TO_THE_WHOLE_LINE))
+
+
+class Frame:
+    """Rows of pieces that stand side by side. Where a row has several, the last character of each is its edge."""
+
+    def __init__(self, rows: Sequence[Sequence[Text]]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the rows; to what is no terminal, without the cursor's movements."""
+        for row in self._rows:
+            yield _ERASE
+            ends = list(accumulate(piece.cell_len for piece in row))
+            for piece, end in zip(row, ends, strict=True):
+                if len(row) == 1 or not piece:
+                    yield from piece.render(console)
+                    continue
+                yield from piece[:-1].render(console)
+                yield Control.move_to_column(end - 1)
+                yield from piece[-1:].render(console)
+            yield Segment.line()
