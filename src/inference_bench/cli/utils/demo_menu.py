@@ -55,7 +55,8 @@ async def ask_text(prompt: str, stop: asyncio.Event) -> str | None:
         if said is None or said.strip().lower() in LEAVING:
             return None
         if said.strip():
-            return said.strip()
+            # Bytes that are no UTF-8 cannot be sent: a question mark stands for each.
+            return said.strip().encode(errors="replace").decode()
         note("Nothing was typed. Type a line and Enter; q leaves.")
 
 
@@ -77,11 +78,12 @@ async def _text_by_keys(prompt: str, stop: asyncio.Event) -> str | None:
 
 async def _line(prompt: str, stop: asyncio.Event) -> str | None:
     """Ask on stderr, with --quiet too: a question that nobody sees cannot be answered."""
-    err().print(prompt, end="", markup=False, soft_wrap=True)
+    # What comes from a pipe is not echoed, so nothing else would end the question's line.
+    err().print(prompt, end="" if _is_terminal(sys.stdin) else "\n", markup=False, soft_wrap=True)
     line = await typed_line(stop)
     if stop.is_set():
         raise InterruptedRunError("interrupted")
-    if line is None:
+    if line is None and _is_terminal(sys.stdin):
         err().print()
     return line
 
