@@ -14,7 +14,7 @@ from house_tree import report, run_command
 from inference_bench.cli.main import COMMANDS, cli
 
 NINE = ("benchmark", "config", "demo", "discover", "init", "inspect", "results", "test", "visualize")
-PRESENT = ("benchmark", "config", "discover", "init", "results", "test", "visualize")
+PRESENT = ("benchmark", "config", "demo", "discover", "init", "inspect", "results", "test", "visualize")
 # Commands that an earlier tool had and that became options of others, or nothing.
 GONE = ("cleanup", "migrate", "reprocess", "race", "conversation", "try-it")
 

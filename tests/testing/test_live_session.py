@@ -128,6 +128,18 @@ def test_what_is_in_flight_is_given_up_when_asked_to(urls: dict[str, str]) -> No
     assert heard.exchanged[1].outcome.error_class == "interrupted"
 
 
+def test_what_was_not_sent_yet_is_given_up_too(urls: dict[str, str]) -> None:
+    async def story() -> Heard:
+        stop = asyncio.Event()
+        async with LiveSession(services_of(urls, ["vllm", "tgi"]), TIMEOUTS) as session:
+            # The common start is known, and a good while ahead.
+            return await session.ask({0: REQUEST, 1: REQUEST}, lambda _: None, stop=stop, on_start=lambda _: stop.set())
+
+    heard = asyncio.run(story())
+    assert [one.outcome.error_class for one in heard.exchanged.values()] == ["interrupted", "interrupted"]
+    assert [one.outcome.sent_ns for one in heard.exchanged.values()] == [None, None]
+
+
 def test_connections_are_kept_and_requests_have_names_of_their_own(urls: dict[str, str]) -> None:
     async def story() -> list[Heard]:
         async with LiveSession(services_of(urls, ["vllm", "ollama"]), TIMEOUTS) as session:

@@ -25,8 +25,12 @@ COMMANDS = {
     "config": LazyCommand(
         f"{_COMMANDS}.config_cmd", "config", "Show the effective configuration and where each value came from."
     ),
+    "demo": LazyCommand(f"{_COMMANDS}.demo_cmd", "demo", "Race services, or talk to them side by side."),
     "discover": LazyCommand(f"{_COMMANDS}.service_cmd", "discover", "Find services and say how they are."),
     "init": LazyCommand(f"{_COMMANDS}.config_cmd", "init", "Write commented configuration files to start from."),
+    "inspect": LazyCommand(
+        f"{_COMMANDS}.inspect_cmd", "inspect", "Show what is sent to each engine, and what comes back."
+    ),
     "results": LazyCommand(f"{_COMMANDS}.results_cmd", "results", "List stored runs, show one, or export it."),
     "test": LazyCommand(f"{_COMMANDS}.service_cmd", "test", "Send one quick request to every service."),
     "visualize": LazyCommand(

@@ -45,7 +45,10 @@ class HeatOutcome:
 
 @dataclass(slots=True)
 class Show:
-    """Services in lanes. Everything that happens is told to `board` and then to `listeners`, in order."""
+    """Services in lanes. Everything that happens is told to `board` and then to `listeners`, in order.
+
+    `stop` ends what is under way; `left` says that it was somebody's wish to leave, and no interruption.
+    """
 
     opened: OpenServices
     session: LiveSession
@@ -53,6 +56,7 @@ class Show:
     stop: asyncio.Event
     board: Board = field(default_factory=Board)
     listeners: list[Listener] = field(default_factory=list)
+    left: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

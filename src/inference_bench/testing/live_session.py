@@ -19,8 +19,15 @@ from typing import Any, Self
 
 from inference_bench.api.clients import get_client
 from inference_bench.api.clock import kernel_stamps_work
-from inference_bench.api.exchange import RawExchange, Timeouts
-from inference_bench.api.protocols import ChatRequest, EngineClient, ResponseDecoder, StreamEvent, WireRequest
+from inference_bench.api.exchange import Job, RawExchange, Timeouts
+from inference_bench.api.protocols import (
+    ChatRequest,
+    EngineClient,
+    ErrorClass,
+    ResponseDecoder,
+    StreamEvent,
+    WireRequest,
+)
 from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.errors import WorkerDiedError
 from inference_bench.live.events import Chunk, Finished, Outcome
@@ -33,6 +40,7 @@ END_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # beyond the exchange's own bounds
 READ_BYTES = 1 << 18
 _LATE_LONGEST = 6  # in a worker's sample: its longest stop of that second, ns
+_INTERRUPTED = "interrupted"
 Listener = Callable[[Chunk | Finished], None]
 
 
@@ -176,7 +184,8 @@ class LiveSession:
         try:
             await asyncio.wait({over, stopped}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
             if not over.done():
-                await self._send(("abort", "interrupted"))
+                await self._send(("abort", _INTERRUPTED))
+                await self._send(("mark", heat.number))  # comes back behind all that was given up
                 await asyncio.wait({over}, timeout=END_SECONDS)
             self._check()
             if not over.done():
@@ -248,7 +257,9 @@ class LiveSession:
         if heat is None:
             return
         kind = message[0]
-        if kind == "piece":
+        if kind == "mark" and message[2] == heat.number:
+            self._never_sent(heat)
+        elif kind == "piece":
             _, seq, sent_ns, piece, arrival_ns = message
             self._piece(heat, seq, sent_ns, piece, arrival_ns)
         elif kind == "exchange":
@@ -258,6 +269,15 @@ class LiveSession:
             # The worker takes a last sample of itself behind the last exchange of a stage.
             if len(heat.exchanged) == len(heat.asked):
                 heat.over.set()
+
+    def _never_sent(self, heat: _Heat) -> None:
+        """Give an end to the requests that were given up before their time to be sent came."""
+        for seq, one in heat.asked.items():
+            if one.service not in heat.exchanged:
+                raw = RawExchange(Job(seq, one.service, b""))
+                raw.failure, raw.message, raw.end_ns = ErrorClass.INTERRUPTED, _INTERRUPTED, time.monotonic_ns()
+                self._exchange(heat, raw)
+        heat.over.set()
 
     def _piece(self, heat: _Heat, seq: int, sent_ns: int, piece: bytes, arrival_ns: int) -> None:
         one = heat.asked.get(seq)

@@ -63,6 +63,8 @@ class DemoOptions:
             raise UsageError("--rapid-fire asks short prompts of its own; it takes no --prompt and no --scenario")
         if self.web and (self.runs != 1 or self.rapid_fire or self.crowd):
             raise UsageError("--web races one prompt at a time; it takes no --runs, --rapid-fire or --crowd")
+        if self.web and self.save is not None:
+            raise UsageError("--web takes no --save", hint="--record keeps its races; --mode race --save keeps figures")
         for path in (self.save, self.record):
             check_new(path)
 

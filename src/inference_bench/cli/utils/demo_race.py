@@ -57,7 +57,7 @@ async def race_flow(show: Show, settings: Settings, options: DemoOptions, stop: 
     with recording(show, options):
         heats = await Racing(show, settings, given, stop).run()
     _conclude(show, settings, given, heats, options)
-    return _exit_code(heats, stop)
+    return _exit_code(show, heats)
 
 
 async def race_one(
@@ -119,7 +119,6 @@ class Racing:
     settings: Settings
     given: RaceInput
     stop: asyncio.Event
-    left: bool = False
     heats: list[RaceHeat] = field(default_factory=list)
     _headline: str = ""
     _footer: str = ""
@@ -190,7 +189,7 @@ class Racing:
 
     def _on_key(self, key: str) -> None:
         if key in LEAVE_KEYS and not self._pausing:
-            self.left = True
+            self.show.left = True
             self.stop.set()
         self._key.set()
 
@@ -259,8 +258,8 @@ def _print_last(show: Show, heats: Sequence[RaceHeat]) -> None:
         out().print(race_result(show.board, out().width, recording=None))
 
 
-def _exit_code(heats: Sequence[RaceHeat], stop: asyncio.Event) -> int:
-    if stop.is_set() and any(heat.interrupted for heat in heats):
+def _exit_code(show: Show, heats: Sequence[RaceHeat]) -> int:
+    if show.stop.is_set() and not show.left:
         raise InterruptedRunError("interrupted; the heats that were over are kept")
     silent = answered_nothing(heats)
     if silent:
