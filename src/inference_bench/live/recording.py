@@ -124,9 +124,12 @@ class Recording:
             raise UsageError(f"{path} has version {shown}; this program reads version {VERSION}")
         try:
             self.head = validated(_HEAD, value)
-            self.created = datetime.fromisoformat(self.head.created)
         except ValueError as error:
             raise self._damaged(1, str(error)) from None
+        try:
+            self.created = datetime.fromisoformat(self.head.created)
+        except ValueError:
+            raise self._damaged(1, "created is no date and time of ISO 8601") from None
 
     @property
     def path(self) -> Path:

@@ -40,7 +40,7 @@ def result_line(board: Board) -> str:
     for finish in board.podium.finishes:
         name = words.name_of(board.lanes[finish.lane].facts)
         place = words.placed(finish)
-        parts.append(f"{name}: {finish.reason}" if place is None else f"{place} {name} {finish.to_tokens_ms:.1f} ms")
+        parts.append(f"{name}: {finish.reason}" if place is None else f"{place} {name} {finish.to_tokens_ms:,.1f} ms")
     tokens = board.podium.tokens
     return "; ".join(parts) + ("" if tokens is None else f" (to {tokens:,} tokens)")
 
@@ -78,7 +78,7 @@ def _row(board: Board, finish: Finish) -> list[Text]:
     return [
         Text(words.placed(finish) or _MISSING),
         Text(words.name_of(lane.facts)),
-        Text(_MISSING if finish.to_tokens_ms is None else f"{estimated}{finish.to_tokens_ms:.1f}"),
+        Text(_MISSING if finish.to_tokens_ms is None else f"{estimated}{finish.to_tokens_ms:,.1f}"),
         Text(_figure(lane.ttft_ms)),
         Text(_figure(lane.tokens_per_second())),
         Text(_MISSING if tokens is None else f"{tokens:,}"),
@@ -118,4 +118,4 @@ def _capital(said: str) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return _MISSING if value is None else f"{value:.1f}"
+    return _MISSING if value is None else f"{value:,.1f}"

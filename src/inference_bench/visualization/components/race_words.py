@@ -73,12 +73,13 @@ def trouble_words(lane: Lane) -> str | None:
     if lane.outcome is None or lane.outcome.ok:
         return None
     message = one_line(lane.outcome.error_message or "", 300)
-    return f"failed: {failure_class(lane)}" + (f": {message}" if message else "")
+    news = message and message != lane.outcome.error_class
+    return f"failed: {failure_class(lane)}" + (f": {message}" if news else "")
 
 
 def ttft_words(lane: Lane) -> str:
     """Return the time to first token."""
-    return "TTFT -" if lane.ttft_ms is None else f"TTFT {lane.ttft_ms:.1f} ms"
+    return "TTFT -" if lane.ttft_ms is None else f"TTFT {lane.ttft_ms:,.1f} ms"
 
 
 def count_words(lane: Lane) -> str:
@@ -92,7 +93,7 @@ def count_words(lane: Lane) -> str:
 def rate_words(lane: Lane) -> str:
     """Return the tokens per second after the first."""
     rate = lane.tokens_per_second()
-    return "- tokens/s" if rate is None else f"{rate:.1f} tokens/s"
+    return "- tokens/s" if rate is None else f"{rate:,.1f} tokens/s"
 
 
 def place_words(board: Board, place: int) -> str | None:
@@ -112,7 +113,7 @@ def late_words(board: Board) -> str | None:
     """Return what a stop of the measuring process means for a heat; None when there was none to speak of."""
     if board.late_ms <= LATE_MS:
         return None
-    return f"the measuring process could not run for {board.late_ms:.1f} ms: do not trust small differences"
+    return f"the measuring process could not run for {board.late_ms:,.1f} ms: do not trust small differences"
 
 
 def thinking_words(lane: Lane) -> str | None:
@@ -121,7 +122,7 @@ def thinking_words(lane: Lane) -> str | None:
         return None
     told = _counted(lane.thought_tokens, "token") if lane.tokens_told else _counted(lane.thought_chunks, "chunk")
     answered = lane.answer_ms
-    after = "no answer came after it" if answered is None else f"its answer began after {answered:.1f} ms"
+    after = "no answer came after it" if answered is None else f"its answer began after {answered:,.1f} ms"
     return f"{told} of thinking count as tokens, and TTFT is to the first of them; {after}"
 
 
