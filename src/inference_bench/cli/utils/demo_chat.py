@@ -16,7 +16,7 @@ from inference_bench.orchestration.show import Show
 from inference_bench.visualization.components.race_words import SAME_INSTANT
 from inference_bench.workloads.choices import shown
 
-_HELP = "Type and Enter. /save FILE keeps the talk (.md or .json), /new begins afresh, q or /quit leaves."
+_HELP = "Type and Enter. /save FILE keeps the talk, /new begins afresh, q leaves."
 
 
 async def chat_flow(show: Show, settings: Settings, options: DemoOptions, stop: asyncio.Event) -> int:
@@ -27,7 +27,7 @@ async def chat_flow(show: Show, settings: Settings, options: DemoOptions, stop: 
     view = TalkView(show, talk, OWN_HISTORY)
     record = TalkRecord(show, talk)
     out().print(f"A chat with {', '.join(show.names)}; {OWN_HISTORY}.", markup=False)
-    note(f"In each turn {SAME_INSTANT}.")
+    note(SAME_INSTANT.capitalize() + ".")
     note(_HELP)
     with kept(record, options.save):
         await warmed_up(show)

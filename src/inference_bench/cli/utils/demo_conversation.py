@@ -34,7 +34,7 @@ async def conversation_flow(show: Show, settings: Settings, options: DemoOptions
     talk = Talk(show, settings, kind="conversation", title=scenario.title, max_tokens=options.max_tokens, of=len(lines))
     view = TalkView(show, talk, _meaning(options, len(lines)), places=options.same_history and len(lines) > 1)
     out().print(f"{scenario.title}. {scenario.persona}", markup=False, soft_wrap=not out().is_terminal)
-    note(f"{', '.join(show.names)}: {SAME_INSTANT}.")
+    note(SAME_INSTANT.capitalize() + ".")
     record = TalkRecord(show, talk, scenario=scenario, same_history=options.same_history)
     with kept(record, options.save):
         await warmed_up(show)

@@ -1,21 +1,47 @@
 """What can be asked in a demo: the scenarios and the canned prompts, by the numbers that users type."""
 
+from collections.abc import Callable
+from textwrap import shorten, wrap
+from typing import Final
+
 from rich.text import Text
 
-from inference_bench.cli.utils.console_utils import out, table
+from inference_bench.cli.utils.console_utils import out
 from inference_bench.workloads.canned import canned_prompts
-from inference_bench.workloads.scenarios import scenarios
+from inference_bench.workloads.scenarios import Scenario, scenarios
+
+_WIDEST: Final = 100  # longer lines are hard to read
+_INDENT: Final = 4
+_FIRST_WORDS: Final = 160  # characters of a script's first question
 
 
 def print_list() -> None:
     """Print both lists on stdout."""
-    talks = table("scenario", "name", "who asks, and what first", title="Scenarios: --scenario NUMBER or NAME")
+    console = out()
+    width = max(20, min(console.width, _WIDEST) - _INDENT)
+
+    def indented(text: str, style: str = "") -> None:
+        for line in wrap(text, width):
+            console.print(Text(" " * _INDENT + line, style=style))
+
+    def heading(number: int, *words: str) -> None:
+        console.print()
+        console.print(Text.assemble((f"{number:<{_INDENT}}", "bold"), "  ".join(words)))
+
+    console.print(Text("Scenarios: --mode conversation --scenario NUMBER or NAME", style="bold"))
     for scenario in scenarios():
-        first = Text.assemble((scenario.persona, "italic"), "\n", scenario.script[0].user)
-        talks.add_row(str(scenario.number), scenario.name, first)
-        talks.add_row("", "", "")
-    out().print(talks)
-    prompts = table("prompt", "title", "text", title="Canned prompts: --prompt NUMBER")
+        heading(scenario.number, scenario.name)
+        _print_scenario(scenario, indented)
+    console.print()
+    console.print(Text("Canned prompts: --prompt NUMBER (or any text of your own)", style="bold"))
     for number, canned in enumerate(canned_prompts(), start=1):
-        prompts.add_row(str(number), canned.title, canned.prompt)
-    out().print(prompts)
+        heading(number, canned.title)
+        indented(canned.prompt, "dim")
+
+
+def _print_scenario(scenario: Scenario, indented: Callable[[str, str], None]) -> None:
+    question = scenario.script[0].user.split("\n\n", maxsplit=1)[0]
+    indented(scenario.persona, "")
+    indented(f"First: {shorten(question, _FIRST_WORDS, placeholder=' …')}", "dim")
+    turns, prompts = len(scenario.script), len(scenario.prompts)
+    indented(f"{turns} scripted turns; with --prompt 1 to {prompts}, one of its questions alone", "dim")

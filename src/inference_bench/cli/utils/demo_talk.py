@@ -87,7 +87,7 @@ class TalkView:
         """Say of services that did not answer what their next prompt will hold."""
         silent = [name for name, reply in turn.replies.items() if not reply.answered]
         if silent:
-            note(f"No answer from {', '.join(silent)}: the next prompt there holds this question and the next one.")
+            note(f"No answer from {', '.join(silent)}: this question goes along with the next one.")
 
 
 def _transcript(messages: Sequence[Message]) -> str:

@@ -188,9 +188,9 @@ def talk_markdown(record: TalkRecord) -> str:
 def _turn_lines(record: TalkRecord, turn: TalkTurn) -> list[str]:
     lines = ["", f"## Turn {turn.number}", "", *_fenced(record.without_secrets(turn.said))]
     for name, reply in turn.replies.items():
-        lines += ["", f"### {escaped(name)}", ""]
+        lines += ["", f"### {escaped(name)}"]
         if reply.text:
-            lines += _fenced(record.without_secrets(reply.text))
+            lines += ["", *_fenced(record.without_secrets(reply.text))]
             lines += ["", f"Only the first {len(reply.text):,} characters are kept."] if reply.cut else []
         outcome = reply.outcome
         if not outcome.ok:

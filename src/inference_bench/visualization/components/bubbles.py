@@ -14,7 +14,7 @@ from inference_bench.visualization.theme import BAD
 
 LEAST_BUBBLE: Final = 38  # columns that a bubble needs to stand beside another
 _TROUBLE_ROWS: Final = 3
-_LEAST_NAME: Final = 8
+_LEAST_NAME: Final = 18  # cells of a name that a long state may not take
 _NOTHING: Final = Text()
 
 
@@ -31,7 +31,7 @@ def bubble(
     """Return a frame of exactly `width` cells around the lines; the title and the state above, the foot below."""
     inner = max(0, width - 4)
     said = state.copy()
-    said.truncate(max(0, width - 8 - _LEAST_NAME), overflow="ellipsis")
+    said.truncate(max(0, width - 8 - min(_LEAST_NAME, cell_len(title))), overflow="ellipsis")
     name = cut(title, max(0, width - 8 - said.cell_len))
     rule = "─" * max(0, width - 6 - cell_len(name) - said.cell_len - (1 if said.plain else -1))
     shown = [Text(" "), said, Text(" ")] if said.plain else []

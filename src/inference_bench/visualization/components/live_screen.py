@@ -13,6 +13,7 @@ FRAMES_PER_SECOND: Final = 20
 # A character that is wider than thought must not push a line onto the next one.
 _NO_WRAPPING: Final = "\x1b[?7l"
 _WRAPPING: Final = "\x1b[?7h"
+_EMPTY: Final = "\x1b[2J"  # after a resize some terminals let the other screen's last frame shine through
 Render = Callable[[int, int], RenderableType]
 
 
@@ -52,7 +53,7 @@ class LiveScreen:
 
     def _leave(self) -> None:
         try:
-            self._console.file.write(_WRAPPING)
+            self._console.file.write(_WRAPPING + _EMPTY)
         finally:
             self._live.stop()
 

@@ -27,6 +27,7 @@ ANSWER_ROWS: Final = 12  # of each answer that stay on the normal screen
 ASKED_ROWS: Final = 8
 PLAIN_CHARACTERS: Final = 6_000  # of each answer where there is no terminal
 _LEAST_ROWS: Final = 3  # of a bubble: its frame and one line
+_LOW: Final = 8  # rows from which anything but the bubbles has room
 _ROOMY: Final = 16  # rows from which the question may take more than one
 
 
@@ -45,7 +46,9 @@ class TalkMarks:
 
 def talk_screen(board: Board, now_ns: int, width: int, height: int, *, marks: TalkMarks) -> RenderableType:
     """Return the frame of this moment: `height` lines of `width` cells, neither more nor less."""
-    header = [headline(board), Text(cut(marks.note, width), style="dim"), *_question(board, width, height)]
+    header = [headline(board)]
+    if height >= _LOW:
+        header += [Text(cut(marks.note, width), style="dim"), *_question(board, width, height)]
     footer = [Text(cut(marks.footer, width), style="dim")] if marks.footer else []
     room = max(0, height - len(header) - len(footer))
     above = [[fitted(line, width)] for line in header[: max(0, height - len(footer))]]
