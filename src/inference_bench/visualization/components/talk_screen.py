@@ -120,13 +120,13 @@ def _bubbles(board: Board, now_ns: int, width: int, height: int, marks: TalkMark
     heights = shares(height - (1 if left else 0), len(kept))
     made: list[list[Text]] = []
     for row, rows_high in zip(kept, heights, strict=True):
-        widths = shares(width, side)[: len(row)]
-        made += beside(
-            [
-                streaming_bubble(view, share, rows_high, "".join(marks.pasts[view.place : view.place + 1]))
-                for view, share in zip(row, widths, strict=True)
-            ]
-        )
+        widths = shares(width, side)
+        drawn = [
+            streaming_bubble(view, share, rows_high, "".join(marks.pasts[view.place : view.place + 1]))
+            for view, share in zip(row, widths, strict=False)
+        ]
+        unused = sum(widths[len(row) :])
+        made += beside([*drawn, *([[Text(" " * unused)] * rows_high] if unused else [])])
     more = [[fitted(Text(f"and {left} more: this screen is too low for them"), width)]] if left else []
     return made + more
 
