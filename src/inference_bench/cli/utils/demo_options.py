@@ -54,6 +54,7 @@ class DemoOptions:
             ("--rapid-fire", self.rapid_fire, ("race",)),
             ("--crowd", self.crowd > 0, ("race",)),
             ("--record", self.record is not None, _RACING),
+            ("--save", self.save is not None, ("race", "conversation", "chat")),
             ("--scenario", self.scenario is not None, ("race", "conversation", "chat")),
             ("--same-history", self.same_history, ("conversation",)),
         ):

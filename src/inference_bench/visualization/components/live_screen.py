@@ -26,7 +26,9 @@ class LiveScreen:
     def __init__(self, console: Console, render: Render) -> None:
         self._console = console
         self._render = render
-        self._live = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False)
+        self._live = Live(
+            console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self._drawing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
