@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from live_events import MS, START, answer, board_of, failure, heat, shows
 from rich.console import Console
 
 from inference_bench.errors import BenchError, UsageError
@@ -20,6 +19,7 @@ from inference_bench.live.events import Chunk, Finished, HeatEnded, LiveEvent, O
 from inference_bench.live.recording import LARGEST_FILE, LONGEST_LINE, Recorder, Recording
 from inference_bench.visualization.components.podium_view import race_result
 from inference_bench.visualization.components.race_screen import RaceMarks, race_screen
+from live_events import MS, START, answer, board_of, failure, heat, shows
 
 RACE: list[LiveEvent] = [
     heat("a", "b"),
