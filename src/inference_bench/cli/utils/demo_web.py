@@ -45,6 +45,8 @@ async def web_flow(show: Show, settings: Settings, options: DemoOptions, stop: a
                     stage.says("warming up: a few tokens of each service first, uncounted")
                     await show.warm_up()
                     warm = True
+                if stop.is_set():
+                    break
                 number += 1
                 note(f"Race {number}: {clean(prompt, limit=100)}")
                 stage.says("racing")

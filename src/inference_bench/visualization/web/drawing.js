@@ -1,7 +1,7 @@
 // Draws what the server tells: every word and figure is the server's own, put in as text. The one thing counted here is
 // the clock of a lane that runs, from the server's last word on.
 
-const KEPT = 24000; // characters of an answer's end that stay on the page
+const KEPT = 12000; // characters of an answer's end that stay on the page
 const DASH = "–";
 const byId = (id) => document.getElementById(id);
 

@@ -16,6 +16,7 @@ let previews = null; // whether the prompt on top is the next race's, not the la
 let begun = false; // whether the choice was filled in once
 let ended = false;
 let again = null;
+let source = null;
 
 // The token stands behind the # of the address, which no server is sent; from there it moves out of sight.
 function ownToken() {
@@ -30,7 +31,8 @@ function ownToken() {
 // -- listening --------------------------------------------------------------------------------------------------------
 
 function listen() {
-  const source = new EventSource("events");
+  if (document.hidden || ended) return;
+  source = new EventSource("events");
   source.addEventListener("state", (event) => take(JSON.parse(event.data)));
   source.addEventListener("bye", () => {
     ended = true;
@@ -47,12 +49,18 @@ function listen() {
   };
 }
 
+// A tab that nobody sees gives its place back: a browser has few connections for all its tabs.
+document.addEventListener("visibilitychange", () => {
+  source?.close();
+  if (!document.hidden && again === null) listen();
+});
+
 // A stream that was refused says no reason to the page, so it is asked for once more by other means.
 async function askWhy() {
   again = null;
   const stopping = new AbortController();
   try {
-    const answer = await fetch("events", { signal: stopping.signal });
+    const answer = await fetch("events", { cache: "no-store", signal: stopping.signal });
     if (!answer.ok) phase("off", (await answer.json()).error);
     stopping.abort();
   } catch {

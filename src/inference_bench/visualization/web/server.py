@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +24,7 @@ from inference_bench.visualization.web.stage import MOST_VIEWERS, Stage
 from inference_bench.visualization.web.state import Reader
 
 TOKEN_HEADER: Final = "x-race-token"
-MOST_BODY: Final = 64_000  # bytes: a prompt of the greatest length, every character escaped
+MOST_BODY: Final = 100_000  # bytes: a prompt of the greatest length, every character escaped as a pair
 STILL_HERE_SECONDS: Final = 15.0
 _ASSETS: Final = {
     "": ("page.html", "text/html"),
@@ -76,6 +76,7 @@ def make_app(stage: Stage, *, port: int, token: str) -> Starlette:
         Route("/start", start, methods=["POST"]),
     ]
     app = Starlette(routes=routes, exception_handlers={500: failed, _RefusedError: refused})
+    app.router.redirect_slashes = False
     app.add_middleware(_OwnHostOnly, port=port)
     return app
 
@@ -145,10 +146,13 @@ async def _started(stage: Stage, request: Request, token: str) -> Response:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_BODY:
-            raise _RefusedError(413, f"more than {MOST_BODY:,} bytes")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MOST_BODY:
+                raise _RefusedError(413, f"more than {MOST_BODY:,} bytes")
+    except ClientDisconnect:
+        raise _RefusedError(400, "the request was left unfinished") from None
     return bytes(body)
 
 
