@@ -29,6 +29,7 @@ class Recorder:
     def __init__(self, url: str) -> None:
         self.url = url
         self.bodies: dict[str, dict[str, Any]] = {}
+        self.sent: list[dict[str, Any]] = []  # the same, in their order, with or without an id
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def recording_server() -> Iterator[Recorder]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", "0"))))
             recorder.bodies[self.headers.get("x-request-id", "")] = body
+            recorder.sent.append(body)
             time.sleep(TTFT_SECONDS)
             self._answer(ANSWER, "text/event-stream", 200)
 

@@ -46,7 +46,7 @@ def _obey(said: str, record: TalkRecord) -> None:
     """Do what a line that begins with a stroke asks for; what cannot be done is said, and the talk goes on."""
     command, _, rest = said.partition(" ")
     if command == "/save" and rest.strip():
-        _save(record, Path(rest.strip()).expanduser())
+        _save(record, rest.strip())
     elif command == "/new":
         record.talk.forget()
         note("The services are asked without what was said before.")
@@ -56,8 +56,9 @@ def _obey(said: str, record: TalkRecord) -> None:
         note(f"There is no {shown(command)} here. {_HELP}")
 
 
-def _save(record: TalkRecord, path: Path) -> None:
+def _save(record: TalkRecord, name: str) -> None:
     try:
+        path = _place(name)
         check_talk_file(path)
         check_new(path)
         if not record.talk.turns:
@@ -67,3 +68,13 @@ def _save(record: TalkRecord, path: Path) -> None:
         note(f"Not saved: {problem.message}" + (f" ({problem.hint})" if problem.hint else ""))
     else:
         note(f"Saved: {path}")
+
+
+def _place(name: str) -> Path:
+    """Return the path that was typed. Raises UsageError for one that no file can have."""
+    if not name.isprintable():
+        raise UsageError("a file's name has no control characters")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~nobody
+        raise UsageError(f"{name}: {error}") from error
