@@ -94,6 +94,7 @@ def inspect(
     else:
         print_inspection(inspection, theme)
     if save is not None:
+        check_new(save)  # what appeared there meanwhile is not overwritten
         save_inspection(save, inspection, theme=theme or "payload and streaming")
         note(f"Wrote {save}")
     if inspection.interrupted:

@@ -21,11 +21,12 @@ from inference_bench.visualization.components.payload_values import Piece, Speci
 
 FIRST_PIECES = 4
 LAST_PIECES = 3
-_MOST_HEADERS = 40
-_PIECE_BYTES = 600
+_MOST_HEADERS = 30
+_PIECE_BYTES = 800
 _BODY_BYTES = 4000
 _MOST_EVENTS = 5
 _TEXT_CHARACTERS = 160
+_SAID_CHARACTERS = 300
 _LABEL = 9
 
 
@@ -35,7 +36,7 @@ def answer_view(specimen: Specimen, width: int, *, titled: bool = True) -> Rende
     parts.append(status_line(specimen))
     parts += [field_line(field) for field in specimen.headers[:_MOST_HEADERS]]
     if len(specimen.headers) > _MOST_HEADERS:
-        parts.append(Text(f"… {len(specimen.headers) - _MOST_HEADERS} more headers", style=LEFT_OUT_STYLE))
+        parts.append(left_out(len(specimen.headers) - _MOST_HEADERS, "headers", where="--save has"))
     parts += [Text(), *_told(specimen), *_hidden(specimen), Text()]
     parts += _body(specimen) if specimen.status not in (None, 200) else _pieces(specimen, width)
     return Group(*parts)
@@ -56,12 +57,14 @@ def status_line(specimen: Specimen) -> Text:
 def _told(specimen: Specimen) -> list[RenderableType]:
     """What the answer said: reason, counts, the server's times; and the times that were measured."""
     outcome = specimen.outcome
-    size = f"{len(specimen.body):,} bytes of body, by {counted(len(specimen.pieces), 'read')}"
+    size = f"{len(specimen.body):,} bytes of body in {counted(len(specimen.pieces), 'read')}"
     rows: list[tuple[str, RenderableType]] = [("size", Text(size))]
     measured = [(name, value) for name, value in (("TTFT", outcome.ttft_ms), ("E2E", outcome.e2e_ms)) if value]
     if measured:
         rows.append(("measured", Text(", ".join(f"{name} {value:,.1f} ms" for name, value in measured))))
     if specimen.status == 200:
+        said = "".join(event.reasoning + event.text for _, event in specimen.events())
+        rows.append(("said", visible_text(said, _SAID_CHARACTERS) if said else Text("no text")))
         rows.append(("finish", visible_text(outcome.finish_reason or "not told", 60)))
         rows.append(("usage", Text(usage_words(specimen.usage))))
         rows.append(("server", Text(times_words(specimen.server_times))))
@@ -116,9 +119,9 @@ def event_line(event: StreamEvent) -> Text:
     return line
 
 
-def left_out(count: int, what: str) -> Text:
+def left_out(count: int, what: str, *, where: str = "--raw and --save have") -> Text:
     """Say what is not shown, and where it is."""
-    return Text(f"… {count:,} {what} left out here; --raw and --save have all …", style=LEFT_OUT_STYLE)
+    return Text(f"… {count:,} {what} left out here; {where} all …", style=LEFT_OUT_STYLE)
 
 
 def ends(count: int, first: int, last: int) -> tuple[range, range]:

@@ -8,9 +8,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from inference_bench.live.plain import one_line
+
 ROOMY: Final = 56  # columns that a request or an answer needs to be read beside another
 STACKED_MOST: Final = 120  # wider lines than these are hard to follow
 _GAP: Final = 3
+_TITLE = 200  # characters; the engine's version is its server's word
 T = TypeVar("T")
 
 
@@ -49,7 +52,7 @@ def arrange(
 
 def heading(title: str, width: int, *, style: str = "bold") -> Text:
     """Return a title with a line behind it, `width` columns in all."""
-    shown = Text(title, style=style, no_wrap=True, overflow="ellipsis")
+    shown = Text(one_line(title, _TITLE), style=style, no_wrap=True, overflow="ellipsis")
     shown.truncate(width, overflow="ellipsis")
     rest = width - shown.cell_len - 1
     if rest > 1:

@@ -11,7 +11,7 @@ from inference_bench.visualization.components.payload_columns import Room, headi
 from inference_bench.visualization.components.payload_text import json_text, visible, visible_text
 from inference_bench.visualization.components.payload_values import Asked, Aspect, Field, Specimen
 
-_VALUE_CHARACTERS = 500
+_VALUE_CHARACTERS = 300
 _BODY_BYTES = 2000
 _NAMES = 20  # columns for the names of aspects and services
 _CELL = 30  # columns that a service's words need beside the others'

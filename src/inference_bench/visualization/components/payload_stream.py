@@ -53,13 +53,15 @@ def stream_view(specimen: Specimen, width: int) -> RenderableType:
     parts: list[RenderableType] = [heading(specimen.title, width), status_line(specimen)]
     if not specimen.pieces:
         return Group(*parts, Text("no byte of a body arrived", style="dim"))
+    if specimen.status != 200:
+        return Group(*parts, Text("an error and no stream; --theme payload shows its body", style="dim"))
     rows = list(rows_of(specimen))
     parts += [Text(line, overflow="fold") for line in _summary(specimen, rows)]
     first, last = ends(len(rows), FIRST_ROWS, LAST_ROWS)
     parts += [Text(), _table(rows, first, specimen, width)]
     if last:
         # A second table below the words: its columns have the same widths, so that it reads as one.
-        parts += [left_out(last.start - first.stop, "chunks"), _table(rows, last, specimen, width, header=False)]
+        parts += [left_out(last.start - first.stop, "lines"), _table(rows, last, specimen, width, header=False)]
     return Group(*parts)
 
 
@@ -77,7 +79,7 @@ def _summary(specimen: Specimen, rows: Sequence[Row]) -> Iterator[str]:
         yield (
             f"{counted(shared, 'read')} held several chunks of text, which came between the read before and the stamp"
         )
-    else:
+    elif texts:
         yield "each chunk of text had a read of its own"
     arrivals = [piece.at_ns for piece, event in specimen.events() if event.text or event.reasoning]
     gaps = [(later - sooner) / _MS for sooner, later in pairwise(arrivals)]

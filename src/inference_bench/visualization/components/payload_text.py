@@ -21,6 +21,7 @@ _MOST_DEPTH = 24
 _MOST_ITEMS = 200
 _STRING_CHARACTERS = 400
 _JSON_LINES = 80
+_JSON_CHARACTERS = 8_000
 _INDENT = "  "
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
 _Part = tuple[str, str]
@@ -73,8 +74,10 @@ def json_text(body: bytes) -> Text | None:
         shown.append("\n" if number else "")
         for text, style in parts:
             shown.append_text(visible_text(text, len(text), style))
+        if len(shown) > _JSON_CHARACTERS:
+            break
     if next(lines, None) is not None:
-        shown.append(f"\n… (the first {_JSON_LINES} lines shown)", style=LEFT_OUT_STYLE)
+        shown.append("\n… the rest is left out here; --raw and --save have all …", style=LEFT_OUT_STYLE)
     return shown
 
 

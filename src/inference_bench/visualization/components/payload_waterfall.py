@@ -51,7 +51,7 @@ def bars_of(specimen: Specimen) -> list[Bar]:
         ("> first event", marks.first_byte, marks.first_event, "cyan"),
         ("> first token", marks.first_event, marks.first_token, "magenta"),
         ("first > last token", marks.first_token, marks.last_token, "green"),
-        ("> end of the answer", _last(marks), marks.end, "blue"),
+        ("> end of the answer" if marks.first_byte else "sent > the end", _last(marks), marks.end, "blue"),
     )
     return [
         Bar(name, start, end, style)
