@@ -47,14 +47,14 @@ def test_the_menu_shows_four_modes_and_q_leaves(tmp_path: Path, columns: int, ro
 
 
 MOVES = {
-    "enter": (["Enter"], "race:"),
-    "down": (["Down", "Down", "Enter"], "interactive:"),
-    "up goes around": (["Up", "Enter"], "chat:"),
-    "down and up": (["Down", "Up", "Enter"], "race:"),
-    "digit": (["2"], "conversation:"),
-    "digit and enter": (["3", "Enter"], "interactive:"),
-    "two digits": (["2", "4", "Enter"], "chat:"),
-    "garbage first": (["x", "9", "F5", "4"], "chat:"),
+    "enter": (["Enter"], "race"),
+    "down": (["Down", "Down", "Enter"], "interactive"),
+    "up goes around": (["Up", "Enter"], "chat"),
+    "down and up": (["Down", "Up", "Enter"], "race"),
+    "digit": (["2"], "conversation"),
+    "digit and enter": (["3", "Enter"], "interactive"),
+    "two digits": (["2", "4", "Enter"], "chat"),
+    "garbage first": (["x", "9", "F5", "4"], "chat"),
 }
 
 
@@ -64,7 +64,7 @@ def test_keys_choose(tmp_path: Path, keys: Sequence[str], chosen: str) -> None:
         screen.until("4  chat")
         screen.keys(*keys)
         assert screen.end() == 3  # chosen, and then nobody was there
-        assert screen.until(f"{MENU} {chosen}")
+        assert f"{MENU} {chosen}" in screen.lines()
         assert_whole(screen)
 
 

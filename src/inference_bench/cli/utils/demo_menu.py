@@ -32,7 +32,7 @@ async def choose_mode(stop: asyncio.Event) -> str | None:
 
 
 async def choose(title: str, options: Sequence[Option], stop: asyncio.Event) -> str | None:
-    """Ask for one of up to nine options, each a value and the line that stands for it; return the value.
+    """Ask for one of up to nine options, each a value and the line that stands for it ("word: more"); return the value.
 
     Arrows and Enter or a digit choose; where lines are typed, a number or a value's own name. None: the user left.
     Raises InterruptedRunError on Ctrl-C, and once `stop` is set.
@@ -43,7 +43,7 @@ async def choose(title: str, options: Sequence[Option], stop: asyncio.Event) -> 
         from inference_bench.cli.utils.demo_menu_keys import choose_by_keys  # noqa: PLC0415 - prompt_toolkit is slow
 
         chosen = await choose_by_keys(title, options, stop)
-        note(f"{title} {dict(options)[chosen]}" if chosen else f"{title} left")
+        note(f"{title} {'left' if chosen is None else dict(options)[chosen].partition(': ')[0]}")
         return chosen
     return await _choose_by_lines(title, options, stop)
 
