@@ -6,11 +6,11 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from live_events import MS, START, answer, board_of, facts, failure, heat
 
 from inference_bench.live.events import Chunk, Finished, HeatEnded, Outcome
 from inference_bench.live.lane import SHOWN_CHARACTERS, Lane, Phase
 from inference_bench.live.plain import plain
+from live_events import MS, START, answer, board_of, facts, failure, heat
 
 
 def lane_of(*chunks: Chunk) -> Lane:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
-from live_events import MS, START, answer, board_of, failure, heat
 
 from inference_bench.live.events import HeatEnded, LiveEvent
 from inference_bench.live.podium import TIE_NS, Finish, Podium
+from live_events import MS, START, answer, board_of, failure, heat
 
 NAMES = "abcdefgh"
 

@@ -11,6 +11,7 @@ from inference_bench.live.events import Heat, HeatEnded, LiveEvent
 from inference_bench.live.recording import Recording
 
 LONGEST_PAUSE_NS: Final = 2_000_000_000  # between heats: people talked, and nobody wants to wait for it again
+READY_NS: Final = 300_000_000  # before its start a heat's lanes are there; until then the last one's places are seen
 _AT_A_TIME: Final = 1_000  # lines read before others get their turn
 
 
@@ -68,9 +69,10 @@ class Replay:
         for number, event in enumerate(self._recording.events()):
             if isinstance(event, Heat):
                 self._skipped += max(0, event.start_ns - self.clock() - LONGEST_PAUSE_NS)
-                yield event  # at once: its lanes are ready before its start
-                continue
-            left = (event.at_ns - self.clock()) / 1e9 / self._speed
+                due = event.start_ns - READY_NS
+            else:
+                due = event.at_ns
+            left = (due - self.clock()) / 1e9 / self._speed
             # Late or not, others must get their turn: a long answer's chunks may all be due at once.
             if left > 0 or number % _AT_A_TIME == 0:
                 await asyncio.sleep(max(0.0, left))
