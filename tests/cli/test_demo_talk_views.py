@@ -79,6 +79,14 @@ def test_a_frame_shows_every_lane_its_state_and_the_end_of_its_text(width: int, 
     assert whole.count("TTFT 4.0 ms") == 2
 
 
+def test_what_stands_beside_the_talk_is_dim_where_there_are_styles() -> None:
+    console = Console(width=80, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    with console.capture() as captured:
+        console.print(talk_screen(board(2, "x", ended=False), 7 * MS, 80, 24, marks=TalkMarks("a note", "keys")))
+    assert "\x1b[2ma note" in captured.get()
+    assert "\x1b[2mkeys" in captured.get()
+
+
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_what_stays_of_a_turn_is_bounded_and_says_what_went_wrong(width: int) -> None:
     lines = drawn(turn_shown(board(4, "line\n" * 5000, ended=True), width, marks=TalkMarks()), width)

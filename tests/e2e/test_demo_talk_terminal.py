@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from talk_terminal import Terminal, assert_whole, terminal
+from test_demo_talk_saved import answering
 
+from engine_servers import Page, serving, vllm_pages
 from inference_bench.simulator.launcher import SimulatorProcess
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
+HOSTILE = (
+    "[bold]x[/] \x1b[2J\x1b]2;title\x07\u202e 東京東京東京 مرحبا بالعالم 👩‍👩‍👧🇩🇪👍🏽 z\u0300\u0301\u0302 ก็ \t`c`\r\n"
+)
 NAMES = ("vllm-a", "tgi-b", "ollama-c")
 
 
@@ -112,6 +117,35 @@ def test_a_chat_by_keys_survives_a_service_that_dies_and_resizes(urls: list[str]
     assert any("[bold]first[/bold] 東京" in line for line in kept)
     assert "No answer from tgi: this question goes along with the next one." in kept
     assert (tmp_path / "t.md").read_text().count("**SIMULATED: ") == 1
+
+
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
+def test_the_layout_holds_whatever_a_server_says(tmp_path: Path, columns: int, rows: int) -> None:
+    broken = {**vllm_pages("m", "1"), "/v1/chat/completions": Page({"error": {"message": HOSTILE}}, status=500)}
+    with serving(answering(HOSTILE * 9)) as good, serving(broken) as bad:
+        words = [
+            "demo",
+            "--mode",
+            "chat",
+            "--prompt",
+            "hi",
+            "--url",
+            f"vllm/good={good.url}",
+            "--url",
+            f"vllm/bad={bad.url}",
+        ]
+        with terminal(tmp_path, words, columns=columns, rows=rows) as screen:
+            asked(screen)
+            screen.keys("C-d")
+            assert screen.end() == 3  # one of them answered nothing
+            kept = screen.lines(history=True)
+            title = screen.value("pane_title")
+            assert_whole(screen)
+    assert title != "title"  # no sequence was obeyed
+    inside = [line for line in kept if line.startswith("│")]
+    assert len(inside) >= 4
+    assert all(line.endswith("│") and line.count("│") == 4 for line in inside)
+    assert any("[bold]x[/] [2J" in line for line in inside)
 
 
 @pytest.mark.parametrize("when", ["while answers come in", "at the question"])

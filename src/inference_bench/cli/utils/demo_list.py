@@ -21,7 +21,7 @@ def print_list() -> None:
     width = max(20, min(console.width, _WIDEST) - _INDENT)
 
     def indented(text: str, style: str = "") -> None:
-        for line in wrap(text, width):
+        for line in wrap(text, width, break_on_hyphens=False):
             console.print(Text(" " * _INDENT + line, style=style))
 
     def heading(number: int, *words: str) -> None:

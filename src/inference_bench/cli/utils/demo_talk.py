@@ -74,7 +74,7 @@ class TalkView:
         """Print the turn on the normal screen, where it stays in the scrollback."""
         marks = TalkMarks(self.meaning, places=self.places)
         console = out()
-        if console.is_terminal:
+        if console.is_terminal and not console.is_dumb_terminal:
             console.print(turn_shown(self.show.board, console.width, marks=marks))
             return
 

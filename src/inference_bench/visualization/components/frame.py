@@ -30,9 +30,14 @@ class Frame:
             ends = list(accumulate(piece.cell_len for piece in row))
             for piece, end in zip(row, ends, strict=True):
                 if len(row) == 1 or not piece:
-                    yield from piece.render(console)
+                    yield from _styled(piece).render(console)
                     continue
-                yield from piece[:-1].render(console)
+                yield from _styled(piece[:-1]).render(console)
                 yield Control.move_to_column(end - 1)
-                yield from piece[-1:].render(console)
+                yield from _styled(piece[-1:]).render(console)
             yield Segment.line()
+
+
+def _styled(piece: Text) -> Text:
+    """Return the piece with its own style as a span: a text without any renders without its style."""
+    return Text.assemble(piece)
