@@ -69,12 +69,12 @@ def figures(path: Path, heat: int) -> dict[str, dict[str, str]]:
         spent = end["last_token_ns"] - end["first_token_ns"]
         later = end["output_tokens"] - end["first_chunk_tokens"]
         shown[names[lane]] = {
-            "ttft": f"{(end['first_token_ns'] - end['sent_ns']) / 1e6:.1f} ms",
+            "ttft": f"{(end['first_token_ns'] - end['sent_ns']) / 1e6:,.1f} ms",
             "rate": f"{1000 / (spent / 1e6 / later):.1f} tokens/s",
             "count": f"{end['output_tokens']} tokens",
             "elapsed": f"{(end['last_token_ns'] - end['sent_ns']) / 1e9:.2f} s",
             "state": f"done ({end['finish_reason']})",
-            "time": f"{times[lane]:.1f} ms to {tokens} tokens",
+            "time": f"{times[lane]:,.1f} ms to {tokens} tokens",
             "why": "",
             "text": "".join(chunk[5] + chunk[4] for chunk in chunks[lane]),
         }
@@ -158,6 +158,35 @@ def test_ones_own_prompt_is_typed_and_raced(browser: Browser, served: Served, tm
         ended(served)
     heats = [event[2]["prompt"] for event in recorded(tmp_path / "race.jsonl") if event[1] == "heat"]
     assert heats == [own, canned_prompts()[4].prompt]
+
+
+def test_who_looks_away_sees_everything_on_return(browser: Browser, served: Served) -> None:
+    away = """away => {
+      Object.defineProperty(document, "hidden", { value: away, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with viewer(browser, served.address) as one, viewer(browser, served.address) as other:
+        other.page.evaluate(away, True)
+        one.race("Space")
+        assert other.seen("#title") == "Race"  # nothing reaches it
+        other.page.evaluate(away, False)
+        other.phase("over")
+        assert [other.lane(name) for name in NAMES] == [one.lane(name) for name in NAMES]
+        other.race("Space")
+        one.phase("over")
+        assert [other.lane(name) for name in NAMES] == [one.lane(name) for name in NAMES]
+
+
+def test_an_interrupted_race_is_kept_and_ends_well(browser: Browser, served: Served, tmp_path: Path) -> None:
+    with viewer(browser, served.address) as looking:
+        looking.press("Space")
+        looking.phase("on")
+        said = ended(served)
+        looking.phase("off")
+        assert looking.seen("#phase") == "the program has ended"
+    classes = [event[3]["error_class"] for event in recorded(tmp_path / "race.jsonl") if event[1] == "finished"]
+    assert classes == ["interrupted"] * 2
+    assert "Race 1: " in said
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -23,6 +23,7 @@ export function setting(told) {
   sizes.disconnect();
   lanes = told.lanes.map(laneOf);
   room.replaceChildren(...lanes.map((lane) => lane.root));
+  room.dataset.lanes = String(Math.min(4, lanes.length));
   room.style.setProperty("--lanes", String(Math.min(4, Math.max(1, lanes.length))));
   put("recording", told.recording?.word);
   put("source", told.recording?.source);
@@ -40,13 +41,17 @@ function laneOf(facts) {
   find("marker").dataset.marker = lane.runner.dataset.marker = facts.marker;
   find("name").textContent = facts.name;
   root.setAttribute("aria-label", facts.name);
-  find("told").replaceChildren(...facts.told.map(piece));
+  find("facts").replaceChildren(...facts.told.map(piece));
   lane.box = find("text");
   lane.box.setAttribute("aria-label", `What ${facts.name} answers`);
   lane.box.append(lane.text);
   lane.follows = true;
+  lane.at = 0;
   lane.box.addEventListener("scroll", () => {
-    lane.follows = lane.box.scrollHeight - lane.box.scrollTop - lane.box.clientHeight < 40;
+    const { scrollHeight, scrollTop, clientHeight } = lane.box;
+    const atEnd = scrollHeight - scrollTop - clientHeight < 40;
+    lane.follows = atEnd || (lane.follows && scrollTop >= lane.at); // a box that shrinks is nobody who scrolls up
+    lane.at = scrollTop;
   });
   sizes.observe(lane.box);
   return lane;
@@ -94,8 +99,9 @@ function drawLane(lane, told) {
   lane.place.textContent = told.place ?? "";
   lane.sim.hidden = !told.simulated;
   lane.time.textContent = told.time ?? "";
-  figure(lane.rate, told.rate);
-  figure(lane.count, told.count);
+  const begun = told.phase !== "ready" && told.phase !== "down";
+  figure(lane.rate, begun ? told.rate : null);
+  figure(lane.count, begun ? told.count : null);
   const why = [told.trouble, told.thinking].filter(Boolean).join(" · ");
   lane.why.textContent = why;
   lane.why.hidden = !why;

@@ -32,7 +32,7 @@ from inference_bench.visualization.theme import service_styles
 from inference_bench.visualization.web.shown import LONGEST_PROMPT, Recorded, Shown
 
 Plain = Mapping[str, object]
-PROVES = "One race proves no difference; many may."
+PROVES = "One race proves no difference."
 ESTIMATED = "~: the chunks did not say how many tokens they carry; the total is spread evenly over them."
 _MOST_PROMPT = 2_000  # characters of it on the page
 
@@ -143,7 +143,7 @@ def _time(finish: Finish, podium: Podium) -> str | None:
     if finish.to_tokens_ms is None:
         return None if finish.reason is None else plain(finish.reason)
     estimated = "~" if finish.estimated else ""
-    return f"{estimated}{finish.to_tokens_ms:.1f} ms to {podium.tokens:,} tokens"
+    return f"{estimated}{finish.to_tokens_ms:,.1f} ms to {podium.tokens:,} tokens"
 
 
 def _cut(text: str, limit: int) -> str:
