@@ -21,7 +21,8 @@ def facts(name: str, **more: object) -> LaneFacts:
 def heat(*names: str, start_ns: int = START, **more: object) -> Heat:
     """Return a heat of lanes with these names."""
     lanes = tuple(facts(name) for name in names)
-    return Heat(**{"lanes": lanes, "prompt": "Why?", "max_tokens": 64, "start_ns": start_ns, **more})  # type: ignore[arg-type]
+    told = {"lanes": lanes, "prompt": "Why?", "max_tokens": 64, "start_ns": start_ns, **more}
+    return Heat(**told)  # type: ignore[arg-type]
 
 
 def answer(

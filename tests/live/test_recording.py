@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from rich.console import Console
 
 from inference_bench.errors import BenchError, UsageError
 from inference_bench.live.board import Board
-from inference_bench.live.events import Chunk, Finished, HeatEnded, LiveEvent, Outcome
-from inference_bench.live.recording import LARGEST_FILE, LONGEST_LINE, Recorder, Recording
+from inference_bench.live.events import Chunk, Finished, Heat, HeatEnded, LaneFacts, LiveEvent, Outcome
+from inference_bench.live.recording import LARGEST_FILE, LONGEST_LINE, Recorder, Recording, RecordingHead
 from inference_bench.visualization.components.podium_view import race_result
 from inference_bench.visualization.components.race_screen import RaceMarks, race_screen
 from live_events import MS, START, answer, board_of, failure, heat, shows
@@ -301,3 +303,20 @@ def test_a_full_disk_stops_the_recording_and_not_the_show(tmp_path: Path) -> Non
     assert done.stdout.strip() == str(len(RACE)), done.stderr  # every event was taken
     assert f"{BenchError.__name__}: {path} holds the beginning only" in done.stderr
     assert list(Recording(path).events(START)) == RACE[: path.read_bytes().count(b"\n") - 1]
+
+
+def test_the_documented_example_is_a_recording_and_every_key_is_explained(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "recordings.md").read_text()
+    example = document.split("```json\n")[1].split("```")[0]
+    (tmp_path / "r").write_text(example)
+    made = Recording(tmp_path / "r")
+    board = board_of(list(made.events()))
+    assert [lane.ttft_ms for lane in board.lanes] == [60.01, 80.11]
+    assert board.podium is not None
+    explained = set(re.findall(r"`(\w+)`", document.split("## The format")[1].split("## An example")[0]))
+    for kind in (RecordingHead, Heat, LaneFacts, Outcome):
+        written = {field.name for field in fields(kind)}
+        assert written <= explained, f"{kind.__name__}: {written - explained} is not explained"
+    head, *lines = map(json.loads, example.splitlines())
+    again = record(tmp_path / "again", list(made.events()), simulated=head["simulated"])
+    assert [json.loads(line) for line in again.read_text().splitlines()][1:] == lines

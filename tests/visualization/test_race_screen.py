@@ -34,10 +34,9 @@ HOSTILE = {
 
 
 def drawn(shown: RenderableType, width: int, height: int = 50, *, terminal: bool = False) -> str:
-    """Return what is written for it, without colours."""
+    """Return what is written for it: plain text, or what a terminal is sent."""
     file = StringIO()
-    colours = "truecolor" if terminal else None
-    console = Console(file=file, width=width, height=height, force_terminal=terminal, color_system=colours)  # type: ignore[arg-type]
+    console = Console(file=file, width=width, height=height, force_terminal=terminal)
     console.print(shown, end="")
     return file.getvalue()
 
