@@ -1,6 +1,7 @@
 """What one viewer of the page is told: all of it at first, then only what is new, and never more than is held."""
 
 import asyncio
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from inference_bench.live.events import Chunk, Finished, Heat, HeatEnded, LaneFa
 from inference_bench.live.lane import SHOWN_CHARACTERS
 from inference_bench.visualization.web.shown import Recorded, Shown
 from inference_bench.visualization.web.stage import MOST_VIEWERS, Stage
-from inference_bench.visualization.web.state import Reader, picture_of
+from inference_bench.visualization.web.state import Plain, Reader, picture_of
 
 MS = 1_000_000
 LANES = (LaneFacts("a", "vllm"), LaneFacts("b", "tgi"))
@@ -32,6 +33,10 @@ def shown_at(now_ms: float, played: Recorded | None = None) -> Shown:
     return Shown(LANES, lambda: int(now_ms * MS), played=played)
 
 
+def text_of(message: Plain) -> list[tuple[bool, str] | None]:
+    return cast("list[tuple[bool, str] | None]", message["text"])
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.text("ab\n", max_size=9), st.booleans()), max_size=40))
 def test_the_pieces_that_a_viewer_is_told_make_the_text(events: list[tuple[int, str, bool]]) -> None:
     shown, board = shown_at(2000), board_of(HEAT)
@@ -39,7 +44,7 @@ def test_the_pieces_that_a_viewer_is_told_make_the_text(events: list[tuple[int, 
     for lane, text, looks in [*events, (0, "", True)]:
         board.take(chunk(lane, text))
         if looks:
-            for place, news in enumerate(reader.message(picture_of(board, shown, "racing"))["text"]):  # type: ignore[arg-type, var-annotated]
+            for place, news in enumerate(text_of(reader.message(picture_of(board, shown, "racing")))):
                 if news is not None:
                     goes_on, piece = news
                     texts[place] = texts[place] + piece if goes_on else piece
