@@ -9,7 +9,7 @@ from inference_bench.workloads.canned import canned_prompts
 from inference_bench.workloads.scenarios import scenarios
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [60, 80, 200])
 def test_the_list_is_whole_and_fits(tmp_path: Path, columns: int) -> None:
     done = run("demo", "--list", cwd=tmp_path, environ={"COLUMNS": str(columns)})
     assert done.code == 0, done.said()
