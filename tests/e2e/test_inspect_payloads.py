@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
@@ -68,9 +69,12 @@ def test_offsets_are_those_of_the_truth_log(inspected: Inspected) -> None:
         written = [(at_ns - sent) / 1e6 for at_ns in record.written_ns[: record.text_tokens]]
         assert texts[0] == exchange["marks_ms"]["first_token"] == exchange["ttft_ms"]
         assert texts[-1] == exchange["marks_ms"]["last_token"]
-        assert abs(texts[0] - written[0]) <= STATED_MS, name
         if name != "ollama":  # whose lines may hold several tokens
             assert len(texts) == len(written)
+        # A machine that is busy between the server's note and its write makes one of them late, and not most of them.
+        late = [text - truth for text, truth in zip(texts, written, strict=False)]
+        assert min(late) >= -STATED_MS, name
+        assert median(late) <= STATED_MS, name
         assert texts == sorted(texts)
 
 
@@ -156,7 +160,9 @@ def test_the_request_shown_and_saved_is_the_request_received(kept: Kept, tmp_pat
 
 
 def test_raw_is_the_body_byte_by_byte(kept: Kept, tmp_path: Path) -> None:
-    done = run("inspect", "--url", f"openai={kept.url}", "--raw", "--save", "a.json", cwd=tmp_path)
+    # Colours that are wanted everywhere make no terminal of a file.
+    args = ["--url", f"openai={kept.url}", "--raw", "--save", "a.json"]
+    done = run("inspect", *args, cwd=tmp_path, environ={"FORCE_COLOR": "1"})
     assert done.code == 0, done.said()
     assert (tmp_path / "0.stdout").read_bytes() == b"".join(PIECES)
     assert "without HTTP's head and chunk framing" in done.err

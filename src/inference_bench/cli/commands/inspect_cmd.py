@@ -91,7 +91,7 @@ def inspect(
     inspection = run_story(lambda stop: _look(loaded, services, question, theme, stop), stopping="giving up")
     if raw:
         print_raw(inspection.specimens)
-    else:
+    elif inspection.specimens:
         print_inspection(inspection, theme)
     if save is not None:
         check_new(save)  # what appeared there meanwhile is not overwritten

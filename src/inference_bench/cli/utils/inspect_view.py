@@ -74,7 +74,7 @@ def _payload(inspection: Inspection, room: Room) -> Sequence[RenderableType]:
 def print_raw(specimens: Sequence["Specimen"]) -> None:
     """Write the bodies as they came: byte by byte into a file or a pipe, escaped on a terminal. All of them."""
     console = out()
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         for specimen in specimens:
             note(f"{specimen.service} ({specimen.purpose_words}): {len(specimen.body):,} bytes")
             sys.stdout.buffer.write(specimen.body)

@@ -74,26 +74,26 @@ def _table(aspects: Sequence[Aspect], services: Sequence[str], width: int) -> Ta
         grid.add_column(width=(width - _NAMES) // len(services) - 2, overflow="fold")
     grid.add_row(Text(), *(Text(service, style="bold") for service in services))
     for aspect in aspects:
-        grid.add_row(_name(aspect), *(_words(aspect, service) for service in services))
+        grid.add_row(
+            Text(aspect.name, style="dim" if aspect.same else ""), *(_words(aspect, service) for service in services)
+        )
     return grid
 
 
 def _lines(aspect: Aspect, services: Sequence[str], width: int) -> list[RenderableType]:
-    if aspect.same and services:
-        return [Text.assemble(_name(aspect), "  ", _words(aspect, services[0]))]
-    label = min(_NAMES, width // 3)
+    label = min(_NAMES + 4, width // 3)
+    alike = len(services) == 1 or aspect.same
+    rows = [(aspect.name, services[0])] if alike else [(f"  {service}", service) for service in services]
     grid = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column(width=label, overflow="fold")
     grid.add_column(overflow="fold")
-    for service in services:
-        grid.add_row(Text(f"  {service}", style="bold"), _words(aspect, service))
-    return [_name(aspect), grid]
-
-
-def _name(aspect: Aspect) -> Text:
-    return Text.assemble((aspect.name, "dim" if aspect.same else ""), ("  all alike" if aspect.same else "", "dim"))
+    for name, service in rows:
+        words = _words(aspect, service)
+        words.append("  (all alike)" if alike and len(services) > 1 else "", style="dim")
+        grid.add_row(Text(name, style="" if alike else "bold"), words)
+    return [grid] if alike else [Text(aspect.name), grid]
 
 
 def _words(aspect: Aspect, service: str) -> Text:
-    style = "yellow" if service in aspect.lacking else "dim" if aspect.same else ""
+    style = "yellow" if service in aspect.lacking else ""
     return visible_text(aspect.words[service], _VALUE_CHARACTERS, style)
