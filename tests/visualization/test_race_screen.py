@@ -199,6 +199,7 @@ def test_on_a_terminal_each_edge_goes_to_its_own_column() -> None:
     """Where a terminal takes a character for wider than the table does, the border still stands where it belongs."""
     board = board_of(streaming(2, HOSTILE["Hindi"] * 9))
     written = drawn(race_screen(board, START, 80, 24, marks=MARKS), 80, 24, terminal=True)
+    assert "\x1b[2mall start" in written  # a line of one style has it
     inside = [row for row in written.split("\n") if "│" in row]
     assert len(inside) > 10
     for row in inside:

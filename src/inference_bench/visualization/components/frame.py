@@ -5,7 +5,7 @@ row is therefore erased before it is drawn, and each edge goes to its own column
 terminal's wrapping off (`live_screen`) a wrong width costs a character at an edge, and never a line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -30,14 +30,17 @@ class Frame:
             ends = list(accumulate(piece.cell_len for piece in row))
             for piece, end in zip(row, ends, strict=True):
                 if len(row) == 1 or not piece:
-                    yield from _styled(piece).render(console)
+                    yield from _segments(piece, console)
                     continue
-                yield from _styled(piece[:-1]).render(console)
+                within, edge = piece.divide([len(piece) - 1])
+                yield from _segments(within, console)
                 yield Control.move_to_column(end - 1)
-                yield from _styled(piece[-1:]).render(console)
+                yield from _segments(edge, console)
             yield Segment.line()
 
 
-def _styled(piece: Text) -> Text:
-    """Return the piece with its own style as a span: a text without any renders without its style."""
-    return Text.assemble(piece)
+def _segments(piece: Text, console: Console) -> Iterable[Segment]:
+    """Return what draws a piece; a text without spans would render without its own style."""
+    if piece.spans:
+        return piece.render(console)
+    return (Segment(piece.plain, console.get_style(piece.style)),)
