@@ -78,6 +78,18 @@ def test_the_prompt_is_longer_than_the_context_that_was_told(
     assert done.out.count("word word") < 60 * len(ENGINES)  # shown in part
 
 
+def test_a_route_that_names_the_model_gets_the_made_up_one(tmp_path: Path) -> None:
+    with SimulatorProcess([f"tgi,ttft-ms=20,itl-ms=5,context={CONTEXT}"]) as simulator:
+        args = ["--url", f"tgi={simulator.urls['tgi']}", "--theme", "errors", "--scenario", "1", "--save", "a.json"]
+        done = run("inspect", *args, cwd=tmp_path)
+    assert done.code == 0, done.said()
+    unknown = read_json(tmp_path / "a.json")["exchanges"][0]
+    assert unknown["dialect"] == "tgi-chat"  # a conversation has turns, which TGI's own route has not
+    assert json.loads(unknown["request"]["body"])["model"] == "no-such-model/made-up-to-see-the-error"
+    assert unknown["remark"] is None
+    assert not unknown["ok"]
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_shown_as_fully_as_an_answer(fault: str, tmp_path: Path) -> None:
     engine, error_class, status = FAULTS[fault]

@@ -3,14 +3,17 @@
 import base64
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
-from front_door import PATIENCE, Done, read_json, run, start, truth_of
+from front_door import PATIENCE, Done, environment, read_json, run, start, truth_of
 
+from engine_servers import Page, self_signed, serving, vllm_pages
 from inference_bench.simulator.launcher import SimulatorProcess
 from inspect_servers import PIECES, Kept, keeping_server
 
@@ -188,3 +191,19 @@ def test_a_scenario_is_asked_with_its_past(kept: Kept, tmp_path: Path) -> None:
     messages = json.loads(kept.posts[0][1])["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant"] * 3 + ["user"]
     assert "What came when" not in done.out
+
+
+def test_over_tls_the_script_trusts_whom_we_trusted(tmp_path: Path) -> None:
+    context, pem = self_signed(tmp_path)
+    pages = {**vllm_pages(), "/v1/chat/completions": Page(b"".join(PIECES), content_type="text/event-stream")}
+    with serving(pages, context=context) as server:
+        endpoint = {"engine": "vllm", "url": server.url, "ca_file": str(pem)}
+        (tmp_path / "c.yaml").write_text(json.dumps({"services": {"endpoints": [endpoint]}}))
+        done = run("inspect", "-c", "c.yaml", "--save", "again.curl", cwd=tmp_path)
+        assert done.code == 0, done.said()
+        assert "said      one two" in done.out
+        assert f"--cacert {pem}" in (tmp_path / "again.curl").read_text()
+        if shutil.which("curl"):
+            words = ["bash", str(tmp_path / "again.curl")]
+            again = subprocess.run(words, capture_output=True, env=environment(), timeout=60, check=False)
+            assert again.stdout == b"".join(PIECES), again.stderr.decode()
