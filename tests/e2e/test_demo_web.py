@@ -48,6 +48,7 @@ def ended(served: Served) -> str:
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", served.port)) != 0
     assert "Traceback" not in done.err
+    assert "Error" not in done.err  # the first signal is the only one that arrives
     return done.err
 
 
