@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from front_door import LAUNCHER, PATIENCE, environment
 
 END = "END="
@@ -63,6 +64,11 @@ class Terminal:
                 return lines
             time.sleep(0.05)
         raise AssertionError(f"the screen never showed {look!r}:\n" + "\n".join(self.lines(history=True)))
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the command, which is the shell's one child."""
+        (command,) = psutil.Process(int(self.value("pane_pid"))).children()
+        command.terminate()
 
     def end(self) -> int:
         """Wait for the command's end and return its exit code."""

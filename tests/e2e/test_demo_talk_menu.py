@@ -92,6 +92,14 @@ def test_control_keys_leave_and_the_terminal_is_whole(tmp_path: Path, key: str, 
         assert_whole(screen)
 
 
+def test_a_signal_ends_a_menu_of_keys(tmp_path: Path) -> None:
+    with terminal(tmp_path, ["demo", *NOWHERE], columns=80, rows=24) as screen:
+        screen.until("4  chat")
+        screen.terminate()
+        assert screen.end() == 130
+        assert_whole(screen)
+
+
 LINES = {
     "a number": (b"4\n", "", 3),
     "a name": (b" Chat \n", "", 3),

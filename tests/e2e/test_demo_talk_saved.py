@@ -115,3 +115,24 @@ def test_a_place_that_cannot_be_written_is_said_and_the_talk_goes_on(tmp_path: P
     assert "Not saved: there is no folder nowhere" in done.err
     assert done.err.count("Not saved: ") == 4
     assert done.out.count("Chat, turn ") == 2
+
+
+def test_a_file_that_came_meanwhile_is_not_written_over(tmp_path: Path) -> None:
+    with serving(answering("fine")) as server:
+        done = chat(tmp_path, "one\n/save t.json\ntwo\n", "--url", f"vllm={server.url}", "--save", "t.json")
+    assert done.code == 2, done.said()
+    assert done.errors == ["Error: t.json already exists; nothing was written"]
+    assert [turn["said"] for turn in json.loads((tmp_path / "t.json").read_text())["turns"]] == ["one"]
+
+
+def test_an_interruption_is_told_even_where_the_talk_cannot_be_saved(tmp_path: Path) -> None:
+    with SimulatorProcess(["vllm,ttft-ms=50,itl-ms=100"]) as simulator:
+        words = ["demo", "--mode", "conversation", "--scenario", "2", "--max-tokens", "100", "--save", "t.json"]
+        with start(*words, "--url", f"vllm={simulator.urls['vllm']}", cwd=tmp_path) as running:
+            running.wait_for_line("Turn 1: asking vllm")
+            (tmp_path / "t.json").write_text("mine")
+            running.signal(signal.SIGINT)
+            done = running.finish()
+    assert done.code == 130, done.said()
+    assert "Warning: t.json already exists" in done.err
+    assert (tmp_path / "t.json").read_text() == "mine"

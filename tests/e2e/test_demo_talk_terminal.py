@@ -148,25 +148,28 @@ def test_the_layout_holds_whatever_a_server_says(tmp_path: Path, columns: int, r
     assert any("[bold]x[/] [2J" in line for line in inside)
 
 
-@pytest.mark.parametrize("when", ["while answers come in", "at the question"])
+@pytest.mark.parametrize("when", ["while answers come in", "at the question", "at the question, by a signal"])
 def test_after_ctrl_c_the_terminal_is_whole_and_what_was_said_is_saved(
     urls: list[str], tmp_path: Path, when: str
 ) -> None:
     words = ["demo", "--mode", "chat", "--max-tokens", "60", "--save", "t.json", "--prompt", "hello", *urls[:4]]
     with terminal(tmp_path, words, columns=80, rows=24) as screen:
         streaming(screen)
-        if when == "at the question":
+        if when.startswith("at the question"):
             asked(screen)
             screen.types("half a qu", enter=False)
         else:
             screen.resize(100, 30)
-        screen.keys("C-c")
+        if when.endswith("by a signal"):
+            screen.terminate()
+        else:
+            screen.keys("C-c")
         assert screen.end() == 130
         assert not any("Traceback" in line for line in screen.lines(history=True))
         assert_whole(screen)
     talk = json.loads((tmp_path / "t.json").read_text())
     assert [turn["said"] for turn in talk["turns"]] == ["hello"]
-    assert talk["interrupted"] is (when != "at the question")
+    assert talk["interrupted"] is (when == "while answers come in")
 
 
 def test_interactive_races_what_is_chosen_and_what_is_typed(urls: list[str], tmp_path: Path) -> None:
