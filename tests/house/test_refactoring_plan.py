@@ -65,10 +65,10 @@ def test_what_a_row_says_is_true(row: Row) -> None:
     assert not arrived, f"{DOCUMENT.name} says of what exists that it is still to come: {arrived}"
 
 
-@pytest.mark.parametrize("row", [row for row in rows() if NOT_YET in row.now], ids=lambda row: row.plan[:60])
-def test_not_built_yet_is_said_of_something_that_can_arrive(row: Row) -> None:
-    words = {word for text in _QUOTED.findall(row.plan) for word in re.split(r"[^a-z-]+", text)}
-    assert row.future_paths() or words & absent_commands(), f"{row.plan!r}: built by now, or nobody could tell"
+def test_not_built_yet_is_said_of_something_that_can_arrive() -> None:
+    for row in (row for row in rows() if NOT_YET in row.now):
+        words = {word for text in _QUOTED.findall(row.plan) for word in re.split(r"[^a-z-]+", text)}
+        assert row.future_paths() or words & absent_commands(), f"{row.plan!r}: built by now, or nobody could tell"
 
 
 @pytest.mark.parametrize("name", NINE)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from inference_bench.cli.utils.console_utils import note
-from inference_bench.cli.utils.demo_options import check_new
 from inference_bench.cli.utils.help_text import examples
+from inference_bench.cli.utils.new_file import check_new
 from inference_bench.cli.utils.service_options import ServiceOptions, load_configuration, service_options
 from inference_bench.errors import InterruptedRunError, NoServiceError, UsageError
 

@@ -10,6 +10,7 @@ import rich_click as click
 
 from inference_bench.cli.utils.console_utils import note, out, print_json, warn
 from inference_bench.cli.utils.help_text import examples
+from inference_bench.cli.utils.new_file import check_new
 from inference_bench.cli.utils.service_options import ServiceOptions, load_configuration, service_options
 from inference_bench.errors import InterruptedRunError, NoServiceError, UsageError
 
@@ -52,8 +53,7 @@ def discover(services: ServiceOptions, *, as_json: bool, save: Path | None) -> i
     recognises engines by asking them. The exit code is 3 when none can be measured; with --save also when a service
     that was named cannot be, unless --skip-unhealthy leaves it out.
     """
-    if save is not None:
-        _check_free(save)
+    check_new(save)
     from inference_bench.cli.utils.async_utils import run_story  # noqa: PLC0415 - keeps --help fast
     from inference_bench.orchestration.service_orchestrator import choose_usable  # noqa: PLC0415
 
@@ -185,19 +185,12 @@ def _interrupted(answer: "Answer") -> bool:
     return answer.error is not None and answer.error.error_class == "interrupted"
 
 
-def _check_free(target: Path) -> None:
-    if target.exists() or target.is_symlink():
-        raise UsageError(f"{target} already exists; nothing was written", hint="give --save another name, or remove it")
-    if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent} to write {target.name} in")
-
-
 def _save(target: Path, usable: tuple["FoundService", ...], *, left_out: int) -> None:
     """Write the configuration whole or not at all; what appeared there meanwhile is not overwritten."""
     from inference_bench.config.shipped import write_whole  # noqa: PLC0415
     from inference_bench.discovery.saved import configuration_text  # noqa: PLC0415
 
-    _check_free(target)
+    check_new(target)
     try:
         write_whole(target, configuration_text(usable))
     except OSError as error:

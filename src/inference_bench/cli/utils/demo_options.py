@@ -7,6 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import rich_click as click
 
+from inference_bench.cli.utils.new_file import check_new
 from inference_bench.errors import UsageError
 
 P = ParamSpec("P")
@@ -84,20 +85,6 @@ class DemoOptions:
         """The mode that the options ask for: racing options without a mode mean the race."""
         racing = self.runs != 1 or self.rapid_fire or self.crowd or self.web or self.record is not None
         return self.mode or ("race" if racing else "conversation" if self.same_history else None)
-
-
-def check_new(path: Path | None) -> None:
-    """Refuse a file that is there, or a folder that is not, before anything is measured."""
-    if path is None:
-        return
-    try:
-        there = path.exists() or path.is_symlink()
-    except OSError as error:  # a name too long, a folder that may not be looked into
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    if there:
-        raise UsageError(f"{path} already exists; nothing was written", hint="give another name, or remove it")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent} to write {path.name} in")
 
 
 def demo_options(command: Callable[P, R]) -> Callable[P, R]:
