@@ -51,6 +51,7 @@ def _listening() -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         listener.bind((HOST, 0))
+        listener.listen()  # from here on nobody is turned away, though the first may wait until the server runs
     except BaseException:
         listener.close()
         raise
