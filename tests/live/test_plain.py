@@ -75,6 +75,13 @@ def test_one_line_is_one_line_and_bounded(text: str, limit: int) -> None:
     assert shown.endswith("…") or len(text) <= 4 * limit
 
 
+def test_a_mark_belongs_to_the_letter_before_it_whatever_the_pieces() -> None:
+    reader = PlainText()
+    assert [reader.feed(piece) for piece in ("e\u0301\u0301", "\u0301", "b", "\u0301")] == [
+        "e\u0301\u0301", "", "b", "\u0301",
+    ]  # fmt: skip
+
+
 def test_a_text_cut_to_one_line_says_so() -> None:
     assert one_line("a b\nc") == "a b c"
     assert one_line("word " * 100, 20) == "word word word word…"
