@@ -1,7 +1,10 @@
 """`demo --replay` as a user runs it without a terminal: the recorded figures, marked, offline, nothing else."""
 
 import asyncio
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -169,6 +172,35 @@ def test_ctrl_c_leaves_with_130_and_what_had_ended(tmp_path: Path) -> None:
     assert "Error: interrupted while the recording was played" in err
     assert "Traceback" not in err
     assert out.startswith("Race 1 of 2  RECORDING")
+
+
+@pytest.mark.parametrize("forced", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_forced_colours_do_not_draw_screens_into_a_file(tmp_path: Path, forced: str) -> None:
+    path = record(tmp_path / "r", RACE)
+    words = [sys.executable, str(LAUNCHER), "demo", "--replay", str(path), "--speed", "100"]
+    env = {**environment(), forced: "1"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert not re.search(r"\x1b\[(\?|\d*[GHJK])", done.stdout + done.stderr)
+    assert "blue: first token, TTFT 100.1 ms" in done.stderr
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(tmp_path: Path) -> None:
+    path = record(tmp_path / "r", RACE)
+    leader, follower = pty.openpty()
+    words = [sys.executable, str(LAUNCHER), "demo", "--replay", str(path), "--speed", "100"]
+    env = {**environment(), "TERM": "dumb"}
+    with subprocess.Popen(words, cwd=tmp_path, env=env, stdin=follower, stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        written = b""
+        with contextlib.suppress(OSError):  # the last writer has gone
+            while piece := os.read(leader, 65536):
+                written += piece
+        os.close(leader)
+    assert process.returncode == 0
+    assert b"\x1b" not in written
+    assert b"first token, TTFT 100.1 ms" in written
+    assert b"Race 2 of 2  RECORDING" in written
 
 
 OFFLINE = """

@@ -59,6 +59,16 @@ def test_doubt_about_a_mark_widens_the_tie() -> None:
     assert found.tolerance_ms == 10
 
 
+def test_chunks_that_shared_a_read_may_have_come_sooner() -> None:
+    """The third and fourth chunk came in one read, somewhere after the second: no order within these 40 ms is known."""
+    merged = answer(0, [20, 60, 100, 100, 140])
+    assert places(podium(merged, answer(1, [20, 40, 61]))) == [1, 1]
+    assert podium(merged, answer(1, [20, 40, 61])).tolerance_ms == 41
+    assert places(podium(merged, answer(1, [20, 40, 58]))) == [2, 1]
+    assert podium(merged, answer(1, [20, 61])).tolerance_ms == 1  # the second chunk came alone
+    assert podium(merged, answer(1, [20, 40, 60, 61])).tolerance_ms == 41
+
+
 def test_doubt_of_one_without_a_place_does_not() -> None:
     found = podium(answer(0, [1, 100]), answer(1, [1, 105]), [failure(2, doubt_ns=99 * MS)])
     assert places(found) == [1, 2, None]

@@ -61,13 +61,12 @@ def podium_of(lanes: Sequence[Lane]) -> Podium:
     paces = {place: _pace(lane) for place, lane in enumerate(lanes)}
     counted = {place: pace for place, pace in paces.items() if isinstance(pace, _Pace)}
     reasons = {place: pace for place, pace in paces.items() if isinstance(pace, str)}
-    tolerance = TIE_NS + max((_doubt(lanes[place]) for place in counted), default=0)
     if len(counted) < 2:
         reasons |= dict.fromkeys(counted, "there is nobody to compare it with")
-        return Podium(
-            None, tolerance / _MS, tuple(Finish(lane, None, reason=reasons[lane]) for lane in sorted(reasons))
-        )
+        return Podium(None, TIE_NS / _MS, tuple(Finish(lane, None, reason=reasons[lane]) for lane in sorted(reasons)))
     tokens = min(pace.tokens for pace in counted.values())
+    doubts = [max(_doubt(lanes[place]), pace.doubt_at(tokens)) for place, pace in counted.items()]
+    tolerance = TIE_NS + max(doubts)
     times = {place: pace.time_to(tokens) for place, pace in counted.items()}
     finishes: list[Finish] = []
     leader = 0
@@ -99,7 +98,19 @@ class _Pace:
         return int(self.totals[-1])
 
     def time_to(self, tokens: int) -> int:
-        return next(time for time, total in zip(self.times, self.totals, strict=True) if total >= tokens)
+        return self.times[self._reached(tokens)]
+
+    def doubt_at(self, tokens: int) -> int:
+        """By how much these tokens may have come sooner: a chunk that shared its read came after the read before it."""
+        at = self._reached(tokens)
+        time = self.times[at]
+        if time not in (*self.times[at + 1 : at + 2], *self.times[max(0, at - 1) : at]):
+            return 0
+        before = next((other for other in reversed(self.times[:at]) if other != time), time)
+        return max(0, time - before)
+
+    def _reached(self, tokens: int) -> int:
+        return next(at for at, total in enumerate(self.totals) if total >= tokens)
 
 
 def _pace(lane: Lane) -> _Pace | str:

@@ -19,7 +19,7 @@ from inference_bench.live.events import HeatEnded, LiveEvent
 from inference_bench.live.plain import one_line
 from inference_bench.live.recording import Recording
 from inference_bench.live.replay import Replay, Survey, surveyed
-from inference_bench.visualization.components.live_screen import LiveScreen
+from inference_bench.visualization.components.live_screen import LiveScreen, can_draw
 from inference_bench.visualization.components.plain_race import PlainRace
 from inference_bench.visualization.components.podium_view import race_result, result_line
 from inference_bench.visualization.components.race_screen import RaceMarks, race_screen
@@ -46,7 +46,7 @@ async def replay_flow(options: DemoOptions, stop: asyncio.Event) -> int:
         words = recording_words(recording, survey)
         (warn if survey.simulated else note)(f"RECORDING: {words}")
         playing = _Playing(recording, words, options.speed, stop)
-        await (playing.on_screen() if out().is_terminal else playing.in_lines())
+        await (playing.on_screen() if can_draw(out()) else playing.in_lines())
     playing.print_results()
     if stop.is_set():
         raise InterruptedRunError("interrupted while the recording was played")

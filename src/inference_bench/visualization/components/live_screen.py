@@ -17,6 +17,11 @@ _EMPTY: Final = "\x1b[2J"  # after a resize some terminals let the other screen'
 Render = Callable[[int, int], RenderableType]
 
 
+def can_draw(console: Console) -> bool:
+    """Whether there is a screen to draw on: a terminal that obeys, and not a file for which colours are forced."""
+    return console.file.isatty() and console.is_terminal and not console.is_dumb_terminal
+
+
 class LiveScreen:
     """Draws `render(width, height)` on the terminal's other screen while the block runs; the size is asked anew for
     each frame, so that a resized terminal is whole again with the next one. Leaves the terminal as it was, whatever
