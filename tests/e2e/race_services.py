@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from engine_servers import Page
+
 Json = Any  # tests look into it freely
 
 FOUR = (
@@ -60,3 +62,15 @@ def assert_fits(lines: list[str], columns: int, rows: int) -> None:
         inside = [line for line in lines if line.startswith("│")]
         assert len(feet) == len(heads)
         assert {cell_len(line.rstrip()) for line in (*feet, *inside)} == widths, "a line of a lane leaves its box"
+
+
+def answer(pieces: list[str], *, tokens: int) -> Page:
+    """Return a proper streamed chat answer of the OpenAI protocol, made of these pieces."""
+
+    def event(delta: dict[str, str], **more: object) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": more.pop("finish_reason", None)}
+        return "data: " + json.dumps({"object": "chat.completion.chunk", "choices": [choice], **more}) + "\n\n"
+
+    usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": 5 + tokens}
+    body = "".join(event({"content": piece}) for piece in pieces) + event({}, finish_reason="stop", usage=usage)
+    return Page(f"{body}data: [DONE]\n\n".encode(), content_type="text/event-stream")

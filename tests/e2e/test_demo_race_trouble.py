@@ -1,17 +1,16 @@
 """Lanes in trouble: one dead, one that dies in mid-stream, one far slower, one without end, one that sends anything."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from front_door import run
-from race_services import assert_fits, headings, saved
+from race_services import answer, assert_fits, headings, saved
 from rich.cells import cell_len
 from talk_terminal import assert_whole, terminal
 
-from engine_servers import Page, closed_port, serving, vllm_pages
+from engine_servers import closed_port, serving, vllm_pages
 from inference_bench.simulator.launcher import SimulatorProcess
 
 MANY = 100_000
@@ -29,18 +28,6 @@ HOSTILE = (
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SIMULATED = ("vllm,name=vllm-cut,ttft-ms=20,itl-ms=10,fault=cut:5", "vllm,name=vllm-slow,ttft-ms=600,itl-ms=300",
              "vllm,name=vllm-refuse,fault=refuse", "vllm,name=vllm-good,ttft-ms=20,itl-ms=10")  # fmt: skip
-
-
-def answer(pieces: list[str], *, tokens: int) -> Page:
-    """A proper streamed answer made of these pieces."""
-
-    def event(delta: dict[str, str], **more: object) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": more.pop("finish_reason", None)}
-        return "data: " + json.dumps({"object": "chat.completion.chunk", "choices": [choice], **more}) + "\n\n"
-
-    usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": 5 + tokens}
-    body = "".join(event({"content": piece}) for piece in pieces) + event({}, finish_reason="stop", usage=usage)
-    return Page(f"{body}data: [DONE]\n\n".encode(), content_type="text/event-stream")
 
 
 @pytest.fixture(scope="module")

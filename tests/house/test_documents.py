@@ -11,11 +11,14 @@ reader types:
 - `http://localhost:8000`, `:8001`, `:8080` and `:11434` become the addresses of simulated vLLM (two of them), TGI and
   Ollama, started here on free ports. Their answers say that they are simulated, and so do the results.
 - `TEST_ID` becomes the newest run's, which an earlier command of the same document has made.
+- A command with `--web` serves until it is interrupted: once it has printed its address it gets SIGINT, as by Ctrl-C,
+  and must exit with 130.
 - Environment variables make runs shorter than the configuration files say (`shell_blocks.reader_environment`).
 """
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +78,9 @@ def substituted(text: str, addresses: dict[str, str], runs: Path) -> str:
 
 def run_line(command: Command, line: str, directory: Path) -> None:
     """Run one command line and hold it to what a reader expects of it."""
+    if " --web" in line:
+        interrupt_when_served(command, line, directory)
+        return
     done = subprocess.run(
         ["bash", "-c", line],
         cwd=directory,
@@ -88,6 +94,25 @@ def run_line(command: Command, line: str, directory: Path) -> None:
     said = f"{command.place}: {line}\nexit status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, said
     assert "Traceback" not in done.stderr, said
+
+
+def interrupt_when_served(command: Command, line: str, directory: Path) -> None:
+    """Run a command that serves a page, and interrupt it once it has said where."""
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {line}"],
+        cwd=directory,
+        env=reader_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        address = next((said for said in serving.stdout if "http://127.0.0.1:" in said), None)
+        serving.send_signal(signal.SIGINT)
+        serving.communicate(timeout=60)
+    assert address is not None, f"{command.place}: {line} prints no address"
+    assert serving.returncode == 130, f"{command.place}: {line} exits with {serving.returncode}"
 
 
 def result_files(directory: Path) -> set[str]:

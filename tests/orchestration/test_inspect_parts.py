@@ -20,7 +20,7 @@ from inference_bench.discovery.health_checker import HealthReport, HealthStatus
 from inference_bench.discovery.services import FoundService
 from inference_bench.orchestration.inspect_differences import CANNOT, differences
 from inference_bench.orchestration.inspect_orchestrator import MOST_WORDS, UNTOLD_WORDS, over_long
-from inference_bench.orchestration.inspect_secrets import Secrets
+from inference_bench.orchestration.repeated_secrets import Secrets
 from inference_bench.testing.rendering import ServiceUnderTest
 
 KEY = 'sk-"odd"\\key-é'

@@ -12,7 +12,7 @@ from inference_bench.api.protocols import ChatRequest, Message
 from inference_bench.config.models import Settings
 from inference_bench.live.events import Heat, Outcome
 from inference_bench.live.podium import Podium
-from inference_bench.orchestration.show import Show
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.testing.live_session import Exchanged
 
 TALK_TOKENS: Final = 200  # of an answer, where nobody asked for another length: what reads well side by side

@@ -12,9 +12,9 @@ from typing import Final
 from inference_bench.api.protocols import ChatRequest, Message
 from inference_bench.config.models import Settings
 from inference_bench.discovery.services import FoundService
+from inference_bench.orchestration.demo_orchestrator import Show, open_show
 from inference_bench.orchestration.inspect_differences import differences
 from inference_bench.orchestration.inspect_specimen import specimen_of
-from inference_bench.orchestration.show import Show, open_show
 from inference_bench.testing.rendering import ServiceUnderTest
 from inference_bench.visualization.components.payload_values import PURPOSES, Aspect, Specimen
 

@@ -12,9 +12,9 @@ from inference_bench import __version__
 from inference_bench.errors import UsageError
 from inference_bench.live.feeling import READING_SOURCE, SOURCE, wait_words
 from inference_bench.metrics.distribution import Distribution
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.orchestration.race_orchestrator import RaceHeat, RaceInput
 from inference_bench.orchestration.race_statistics import CrowdEffect, RacerFigures, RaceStatistics
-from inference_bench.orchestration.show import Show
 from inference_bench.results.atomic import write_atomically
 
 SCHEMA_VERSION: Final = 1

@@ -15,8 +15,8 @@ from inference_bench.api.protocols import ChatRequest, Message
 from inference_bench.config.models import Settings
 from inference_bench.live.events import Heat, LaneFacts, Outcome
 from inference_bench.live.podium import Podium
+from inference_bench.orchestration.demo_orchestrator import HeatOutcome, Show
 from inference_bench.orchestration.service_orchestrator import timeouts_of
-from inference_bench.orchestration.show import HeatOutcome, Show
 from inference_bench.testing.crowd import CROWD, Crowd
 from inference_bench.testing.rendering import Renderer, TestShape
 from inference_bench.workloads.build import build_workload

@@ -31,6 +31,7 @@ from inference_bench.api.protocols import (
 from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.errors import WorkerDiedError
 from inference_bench.live.events import Chunk, Finished, Outcome
+from inference_bench.live.veil import Veil
 from inference_bench.testing.frames import FrameReader, Stage, unpack_exchange
 from inference_bench.testing.processes import Process, Processes, dismiss, started, tell
 from inference_bench.testing.rendering import ServiceUnderTest
@@ -62,6 +63,9 @@ class _Asked:
     wire: WireRequest
     client: EngineClient
     decoder: ResponseDecoder
+    secrets: Sequence[str]
+    text: Veil
+    reasoning: Veil
     carried: int = 0  # tokens of textless events: they belong to the next chunk that shows text
 
     def chunks(self, events: Sequence[StreamEvent], at_ns: int, sent_ns: int) -> Iterator[Chunk]:
@@ -70,7 +74,8 @@ class _Asked:
             if event.text or event.reasoning:
                 tokens = None if event.tokens is None else event.tokens + self.carried
                 self.carried = 0
-                yield Chunk(self.service, at_ns, sent_ns, event.text, event.reasoning, tokens)
+                text, reasoning = self.text.over(event.text), self.reasoning.over(event.reasoning)
+                yield Chunk(self.service, at_ns, sent_ns, text, reasoning, tokens)
             elif event.tokens:
                 self.carried += event.tokens
 
@@ -97,10 +102,20 @@ class Heard:
 
 
 class LiveSession:
-    """Asks services together, again and again, over connections that are kept. An asynchronous context manager."""
+    """Asks services together, again and again, over connections that are kept. An asynchronous context manager.
 
-    def __init__(self, services: Sequence[ServiceUnderTest], timeouts: Timeouts) -> None:
+    `secrets` are, for each service, what must not be seen where it repeats it: chunks and outcomes are told without.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[ServiceUnderTest],
+        timeouts: Timeouts,
+        *,
+        secrets: Sequence[Sequence[str]] | None = None,
+    ) -> None:
         self._services = list(services)
+        self._secrets = list(secrets) if secrets is not None else [()] * len(self._services)
         self._timeouts = timeouts
         self.kernel_stamps = kernel_stamps_work()
         self._family = Processes()
@@ -172,7 +187,9 @@ class LiveSession:
             request = replace(request, request_id=uuid.uuid4().hex)
         wire = sut.client.render(request, sut.endpoint.model)
         client = get_client(wire.dialect)
-        return _Asked(service, request, wire, client, client.decoder(stream=request.stream))
+        secrets = self._secrets[service]
+        decoder = client.decoder(stream=request.stream)
+        return _Asked(service, request, wire, client, decoder, secrets, Veil(secrets), Veil(secrets))
 
     def _bytes(self, one: _Asked) -> bytes:
         return self._services[one.service].target.wire_bytes(one.wire)
@@ -294,7 +311,12 @@ class LiveSession:
             for chunk in one.chunks(one.decoder.finish(), raw.arrivals[-1], raw.sent_ns):
                 heat.listener(chunk)
         reading = read_exchange(raw, one.client, stream=one.request.stream, keep_text=True)
-        outcome = replace(outcome_of(raw, reading), request_id=one.request.request_id)
+        outcome = outcome_of(raw, reading)
+        outcome = replace(
+            outcome,
+            request_id=one.request.request_id,
+            error_message=None if outcome.error_message is None else Veil(one.secrets).over(outcome.error_message),
+        )
         heat.exchanged[one.service] = Exchanged(one.request, one.wire, raw, reading, outcome)
         heat.listener(Finished(one.service, raw.end_ns, outcome))
 

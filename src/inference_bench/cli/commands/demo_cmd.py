@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inference_bench.config.loader import LoadedSettings
     from inference_bench.config.models import Settings
-    from inference_bench.orchestration.show import Show
+    from inference_bench.orchestration.demo_orchestrator import Show
 
 _UTILS = "inference_bench.cli.utils"
 _FLOWS = {

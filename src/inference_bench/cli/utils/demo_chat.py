@@ -13,7 +13,7 @@ from inference_bench.cli.utils.talk_files import TalkRecord, save_talk
 from inference_bench.config.models import Settings
 from inference_bench.errors import UsageError
 from inference_bench.orchestration.conversation_orchestrator import Talk
-from inference_bench.orchestration.show import Show
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.visualization.components.race_words import SAME_INSTANT
 from inference_bench.workloads.choices import shown
 

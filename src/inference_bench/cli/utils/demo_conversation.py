@@ -18,7 +18,7 @@ from inference_bench.cli.utils.demo_talk import (
 from inference_bench.cli.utils.talk_files import TalkRecord
 from inference_bench.config.models import Settings
 from inference_bench.orchestration.conversation_orchestrator import Talk
-from inference_bench.orchestration.show import Show
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.visualization.components.race_words import SAME_INSTANT
 from inference_bench.visualization.components.talk_tables import growth_table, growth_words
 from inference_bench.workloads.scenarios import Scenario, find_scenario, scenarios

@@ -8,7 +8,7 @@ from inference_bench.cli.utils.demo_options import DemoOptions
 from inference_bench.cli.utils.demo_race import race_one, recording
 from inference_bench.config.models import Settings
 from inference_bench.errors import InterruptedRunError
-from inference_bench.orchestration.show import Show
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.workloads.canned import canned_prompts, choose_prompt
 
 _OWN: Final = "own"

@@ -8,8 +8,8 @@ from inference_bench.cli.utils.console_utils import clean, note, warn
 from inference_bench.cli.utils.service_options import ServiceOptions
 from inference_bench.config.loader import LoadedSettings
 from inference_bench.errors import InterruptedRunError, UsageError
+from inference_bench.orchestration.demo_orchestrator import MOST_LANES, Show, open_show
 from inference_bench.orchestration.service_orchestrator import open_services
-from inference_bench.orchestration.show import MOST_LANES, Show, open_show
 
 SIMULATED = "SIMULATED: these are simulated engines, not real ones"
 

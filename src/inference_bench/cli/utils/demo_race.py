@@ -22,6 +22,7 @@ from inference_bench.config.models import Settings
 from inference_bench.discovery.url_resolver import is_loopback
 from inference_bench.errors import InterruptedRunError, NoServiceError, UsageError
 from inference_bench.live.recording import Recorder
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.orchestration.race_file import race_document, save_race
 from inference_bench.orchestration.race_orchestrator import (
     RACE_TOKENS,
@@ -36,7 +37,6 @@ from inference_bench.orchestration.race_orchestrator import (
     run_heat,
 )
 from inference_bench.orchestration.race_statistics import statistics_of
-from inference_bench.orchestration.show import Show
 from inference_bench.visualization.components.live_screen import LiveScreen
 from inference_bench.visualization.components.plain_race import PlainRace
 from inference_bench.visualization.components.podium_view import race_result

@@ -17,7 +17,7 @@ from inference_bench.cli.utils.talk_files import TalkRecord, save_talk
 from inference_bench.errors import BenchError, InterruptedRunError, NoServiceError
 from inference_bench.live.plain import plain
 from inference_bench.orchestration.conversation_orchestrator import Talk, TalkTurn, answered_nothing
-from inference_bench.orchestration.show import Show
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.visualization.components.live_screen import LiveScreen
 from inference_bench.visualization.components.talk_screen import TalkMarks, plain_turn, talk_screen, turn_shown
 

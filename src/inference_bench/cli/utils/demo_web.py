@@ -14,8 +14,8 @@ from inference_bench.live.board import Board
 from inference_bench.live.events import Heat, LaneFacts, LiveEvent
 from inference_bench.live.recording import Recording
 from inference_bench.live.replay import Replay, surveyed
+from inference_bench.orchestration.demo_orchestrator import Show
 from inference_bench.orchestration.race_orchestrator import Coming, Question, run_heat
-from inference_bench.orchestration.show import Show
 from inference_bench.visualization.components.podium_view import result_line
 from inference_bench.visualization.components.race_words import RECORDING
 from inference_bench.visualization.web.serving import served

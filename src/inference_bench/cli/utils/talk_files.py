@@ -34,8 +34,8 @@ from inference_bench.errors import UsageError
 from inference_bench.live.events import Outcome
 from inference_bench.live.plain import one_line, plain
 from inference_bench.orchestration.conversation_orchestrator import Reply, Talk, TalkTurn
-from inference_bench.orchestration.inspect_secrets import Secrets
-from inference_bench.orchestration.show import Show
+from inference_bench.orchestration.demo_orchestrator import Show
+from inference_bench.orchestration.repeated_secrets import Secrets
 from inference_bench.results.atomic import write_atomically
 from inference_bench.results.markdown import escaped
 from inference_bench.visualization.components.payload_values import MASK

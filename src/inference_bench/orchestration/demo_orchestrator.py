@@ -11,6 +11,7 @@ from inference_bench.config.models import Settings
 from inference_bench.discovery.services import FoundService
 from inference_bench.live.board import Board
 from inference_bench.live.events import Finished, Heat, HeatEnded, LaneFacts, LiveEvent, Outcome
+from inference_bench.orchestration.repeated_secrets import Secrets
 from inference_bench.orchestration.service_facts import told
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test, timeouts_of
 from inference_bench.testing.live_session import Exchanged, LiveSession
@@ -116,7 +117,9 @@ async def open_show(opened: OpenServices, settings: Settings, stop: asyncio.Even
     """Start the measuring process for these services. Raises NoServiceError, WorkerDiedError."""
     services = services_under_test(opened, settings)
     lanes = (*map(lane_facts, opened.services), *map(_down, opened.left_out))
-    async with LiveSession(services, timeouts_of(settings.services)) as session:
+    found = zip(opened.services, services, strict=True)
+    secrets = [Secrets.of(one.endpoint, service.endpoint).values for one, service in found]
+    async with LiveSession(services, timeouts_of(settings.services), secrets=secrets) as session:
         yield Show(opened, session, lanes[: max(MOST_LANES, len(services))], stop)
 
 
