@@ -146,7 +146,7 @@ def test_a_crowd_is_real_and_told_apart_from_the_heat_alone(tmp_path: Path) -> N
         (["--speed", "2"], "--speed is for --replay"),
         (["--mode", "race", "--prompt", "77"], "there is no canned prompt"),
         (["--mode", "race", "--scenario", "9"], "there is no scenario"),
-        (["--mode", "race", "--scenario", "1", "--prompt", "9"], "has prompts 1 to 4"),
+        (["--mode", "race", "--scenario", "1", "--prompt", "9"], "has no prompt 9"),
         (["--mode", "race", "--prompt", " "], "the prompt is empty"),
         (["--mode", "race", "--save", "/nowhere/x.json"], "there is no folder"),
     ],

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rich_click as click
-
 from inference_bench.cli.utils.benchmark_options import BenchmarkOptions
 from inference_bench.cli.utils.console_utils import clean, display, err, note, out, print_json, progress, warn
 from inference_bench.cli.utils.service_options import ServiceOptions
@@ -63,7 +61,7 @@ async def run_flow(
         if not display.quiet:
             print_plan(err(), plan, simulated=opened.simulated)
             _say_until_decided(plan, options)
-        _confirm(plan, options)
+        await _confirm(plan, options, stop)
         if stop.is_set():
             raise InterruptedRunError("interrupted before anything was measured")
         if options.junit is not None:
@@ -174,7 +172,7 @@ def _say_services(opened: "OpenServices") -> None:
         note(f"Note: {clean(text, limit=500)}")
 
 
-def _confirm(plan: "RunPlan", options: BenchmarkOptions) -> None:
+async def _confirm(plan: "RunPlan", options: BenchmarkOptions, stop: asyncio.Event) -> None:
     """Ask before large load, or load on other machines; refuse where nobody can be asked."""
     requests = plan.requests + (_further_requests(plan) if options.until_decided else 0)
     large = requests > options.max_requests
@@ -188,5 +186,7 @@ def _confirm(plan: "RunPlan", options: BenchmarkOptions) -> None:
             )
         return
     where = "" if plan.loopback else " to services on other machines"
-    if not click.confirm(f"Send about {requests:,} requests{where}?", err=True):
+    from inference_bench.cli.utils.questions import confirmed  # noqa: PLC0415 - rarely asked
+
+    if not await confirmed(f"Send about {requests:,} requests{where}?", stop):
         raise UsageError("nothing was sent")

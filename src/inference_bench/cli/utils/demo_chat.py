@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 from inference_bench.cli.utils.console_utils import note, out
-from inference_bench.cli.utils.demo_menu import ask_text
 from inference_bench.cli.utils.demo_options import DemoOptions
 from inference_bench.cli.utils.demo_prompts import check_talk_file, opening
 from inference_bench.cli.utils.demo_talk import OWN_HISTORY, TalkView, check_answers, kept, warmed_up
 from inference_bench.cli.utils.new_file import check_new
+from inference_bench.cli.utils.questions import ask_text
 from inference_bench.cli.utils.talk_files import TalkRecord, save_talk
 from inference_bench.config.models import Settings
 from inference_bench.errors import UsageError

@@ -3,7 +3,6 @@
 import asyncio
 
 from inference_bench.cli.utils.console_utils import note, out
-from inference_bench.cli.utils.demo_menu import choose
 from inference_bench.cli.utils.demo_options import DemoOptions
 from inference_bench.cli.utils.demo_prompts import check_talk_file, script
 from inference_bench.cli.utils.demo_talk import (
@@ -15,6 +14,7 @@ from inference_bench.cli.utils.demo_talk import (
     kept,
     warmed_up,
 )
+from inference_bench.cli.utils.questions import choose
 from inference_bench.cli.utils.talk_files import TalkRecord
 from inference_bench.config.models import Settings
 from inference_bench.orchestration.conversation_orchestrator import Talk

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final
 
-from inference_bench.cli.utils.demo_menu import ask_text, choose
 from inference_bench.cli.utils.demo_options import DemoOptions
 from inference_bench.cli.utils.demo_race import race_one, recording
+from inference_bench.cli.utils.questions import ask_text, choose
 from inference_bench.config.models import Settings
 from inference_bench.errors import InterruptedRunError
 from inference_bench.orchestration.demo_orchestrator import Show

@@ -32,7 +32,7 @@ def check_words(mode: str, options: DemoOptions) -> None:
     elif options.scenario is not None:
         script(find_scenario(options.scenario), options)
     elif options.prompt is not None:
-        _number(options.prompt)
+        prompt_number(options.prompt)
 
 
 def check_talk_file(path: Path | None) -> None:
@@ -50,7 +50,7 @@ def script(scenario: Scenario, options: DemoOptions) -> tuple[Line, ...]:
     Raises UsageError for a number it does not have, and for a text: a conversation is scripted.
     """
     if options.prompt is not None:
-        return (Line(scenario_prompt(scenario, _number(options.prompt))),)
+        return (Line(scenario_prompt(scenario, prompt_number(options.prompt))),)
     return tuple(Line(turn.user, scenario.history(place)[:-1]) for place, turn in enumerate(scenario.script))
 
 
@@ -74,14 +74,15 @@ def opening(options: DemoOptions) -> str | None:
     scenario = find_scenario(options.scenario)
     if options.prompt is None:
         return scenario.script[0].user
-    return scenario_prompt(scenario, _number(options.prompt))
+    return scenario_prompt(scenario, prompt_number(options.prompt))
 
 
-def _number(prompt: str) -> int:
+def prompt_number(prompt: str) -> int:
+    """Return the number that --prompt is beside a scenario. Raises UsageError for anything else."""
     wanted = prompt.strip()
     if not (wanted.isascii() and wanted.isdigit()):
         raise UsageError(
             f"--prompt {shown(wanted)} is no number of a scenario's prompts",
-            hint="here --prompt is 1 to 4; a question of your own: --mode chat --prompt TEXT, or --mode race",
+            hint="here --prompt is 1 to 4; a question of your own: --mode chat --prompt TEXT, or no --scenario",
         )
     return int(wanted[:4])

@@ -9,14 +9,15 @@ from functools import partial
 from time import monotonic_ns
 from typing import Final
 
-import rich_click as click
 from rich.align import Align
 from rich.console import RenderableType
 from rich.text import Text
 
 from inference_bench.cli.utils.console_utils import error_line, note, out, progress
 from inference_bench.cli.utils.demo_options import DemoOptions
+from inference_bench.cli.utils.demo_prompts import prompt_number, scenario_prompt
 from inference_bench.cli.utils.keys import single_keys
+from inference_bench.cli.utils.questions import confirmed
 from inference_bench.cli.utils.race_views import race_report, rounds_table
 from inference_bench.config.models import Settings
 from inference_bench.discovery.url_resolver import is_loopback
@@ -37,7 +38,7 @@ from inference_bench.orchestration.race_orchestrator import (
     run_heat,
 )
 from inference_bench.orchestration.race_statistics import statistics_of
-from inference_bench.visualization.components.live_screen import LiveScreen
+from inference_bench.visualization.components.live_screen import LiveScreen, can_draw
 from inference_bench.visualization.components.plain_race import PlainRace
 from inference_bench.visualization.components.podium_view import race_result
 from inference_bench.visualization.components.race_screen import RaceMarks, race_screen
@@ -53,7 +54,7 @@ LEAVE_KEYS: Final = "q\x1b"
 async def race_flow(show: Show, settings: Settings, options: DemoOptions, stop: asyncio.Event) -> int:
     """Race, show, sum up, keep. Raises InterruptedRunError, UsageError, WorkerDiedError."""
     given = race_input(options)
-    _confirm_crowd(show, given, options)
+    await _confirm_crowd(show, given, options)
     with recording(show, options):
         heats = await Racing(show, settings, given, stop).run()
     _conclude(show, settings, given, heats, options)
@@ -83,16 +84,8 @@ def race_input(options: DemoOptions) -> RaceInput:
 def _prompt(options: DemoOptions) -> str:
     if options.scenario is None:
         return canned_prompts()[0].prompt if options.prompt is None else choose_prompt(options.prompt)
-    scenario = find_scenario(options.scenario)
-    if options.prompt is None:
-        return scenario.prompts[0]
-    number = options.prompt.strip()
-    if not number.isdecimal() or not 1 <= int(number[:4]) <= len(scenario.prompts):
-        raise UsageError(
-            f"--scenario {scenario.name} has prompts 1 to {len(scenario.prompts)}",
-            hint="--prompt takes one of these numbers with a scenario, and any text without",
-        )
-    return scenario.prompts[int(number) - 1]
+    number = 1 if options.prompt is None else prompt_number(options.prompt)
+    return scenario_prompt(find_scenario(options.scenario), number)
 
 
 @contextmanager
@@ -130,7 +123,7 @@ class Racing:
         note("First a few tokens of each service, uncounted: no cold start is raced.")
         await self.show.warm_up()
         coming = planned_heats(self.given)
-        on_terminal = out().is_terminal
+        on_terminal = can_draw(out())
         plain = PlainRace(note)
         if not on_terminal and len(coming) <= SHOWN_HEATS:
             self.show.listeners.append(plain.take)
@@ -223,7 +216,7 @@ def _headline(coming: Coming) -> str:
     return f"heat {coming.number} of {coming.of}{title}{where}" if coming.of > 1 else where.lstrip(", ")
 
 
-def _confirm_crowd(show: Show, given: RaceInput, options: DemoOptions) -> None:
+async def _confirm_crowd(show: Show, given: RaceInput, options: DemoOptions) -> None:
     """Ask before other machines are loaded; refuse where nobody can be asked. Raises UsageError."""
     far = [service.name for service in show.opened.services if not is_loopback(service.url)]
     if not given.crowd or options.yes or not far:
@@ -231,7 +224,8 @@ def _confirm_crowd(show: Show, given: RaceInput, options: DemoOptions) -> None:
     users = given.crowd * len(show.names)
     if not sys.stdin.isatty():
         raise UsageError(f"a crowd of {users} users would load services on other machines", hint="say --yes")
-    if not click.confirm(f"Load {', '.join(far)} with {given.crowd} users each, {given.runs} times?", err=True):
+    question = f"Load {', '.join(far)} with {given.crowd} users each, {given.runs} times?"
+    if not await confirmed(question, show.stop):
         raise UsageError("nobody was let in")
 
 

@@ -11,8 +11,8 @@ from rich.console import RenderableType
 
 from inference_bench.api.protocols import Message
 from inference_bench.cli.utils.console_utils import note, out, warn
-from inference_bench.cli.utils.demo_menu import keys_work
 from inference_bench.cli.utils.keys import single_keys
+from inference_bench.cli.utils.questions import keys_work
 from inference_bench.cli.utils.talk_files import TalkRecord, save_talk
 from inference_bench.errors import BenchError, InterruptedRunError, NoServiceError
 from inference_bench.live.plain import plain
