@@ -13,7 +13,7 @@ import pytest
 from inference_bench import __version__
 
 LAUNCHER = Path(__file__).parents[2] / "vllm_benchmark.py"
-COMMANDS = ("benchmark", "config", "discover", "init", "results", "test", "visualize")
+COMMANDS = ("benchmark", "config", "demo", "discover", "init", "inspect", "results", "test", "visualize")
 HEAVY = ("pydantic", "numpy", "pyarrow", "scipy", "httpx", "yaml", "orjson", "asyncio")
 
 

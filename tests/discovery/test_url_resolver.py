@@ -1,5 +1,7 @@
 """One spelling for every base URL."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,7 @@ def test_normalising_twice_changes_nothing(scheme: str, host: str, port: str, pa
     once = normalise_url(scheme + host + port + path)
     assert normalise_url(once.url).url == once.url
     assert normalise_url(once.url).notes == ()
-    assert not once.url.endswith(("/", "/v1"))
+    assert not urlsplit(once.url).path.endswith(("/", "/v1"))
 
 
 def test_loopback_is_what_says_so_itself() -> None:

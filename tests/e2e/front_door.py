@@ -28,7 +28,7 @@ Found = TypeVar("Found")
 
 def environment(**extra: str) -> dict[str, str]:
     """Return a plain environment: no configuration, no colours, no proxies of the caller's."""
-    unwanted = ("VLLM_BENCHMARK", "NO_COLOR", "FORCE_COLOR", "http_proxy", "https_proxy", "all_proxy")
+    unwanted = ("VLLM_BENCHMARK", "NO_COLOR", "FORCE_COLOR", "LINES", "http_proxy", "https_proxy", "all_proxy")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return {**kept, "COLUMNS": "100", **extra}
 
