@@ -7,6 +7,10 @@ Each name is a story told in `inference_bench.orchestration`; nothing is done he
 
 from inference_bench.orchestration.benchmark_orchestrator import RunInput, RunOutcome, run_benchmark
 from inference_bench.orchestration.closing import Recovered, recover_run
+from inference_bench.orchestration.demo_orchestrator import Show, open_show
+from inference_bench.orchestration.inspect_orchestrator import inspect_answers, provoke_errors
+from inference_bench.orchestration.race_orchestrator import Question, RaceInput, planned_heats, run_heat
+from inference_bench.orchestration.race_statistics import statistics_of
 from inference_bench.orchestration.run_plan import RunPlan, Selection, check_selection, make_run_plan
 from inference_bench.orchestration.service_orchestrator import (
     OpenServices,
@@ -17,16 +21,25 @@ from inference_bench.orchestration.service_orchestrator import (
 
 __all__ = [
     "OpenServices",
+    "Question",
+    "RaceInput",
     "Recovered",
     "RunInput",
     "RunOutcome",
     "RunPlan",
     "Selection",
+    "Show",
     "ask_everyone",
     "check_selection",
     "found_services",
+    "inspect_answers",
     "make_run_plan",
     "open_services",
+    "open_show",
+    "planned_heats",
+    "provoke_errors",
     "recover_run",
     "run_benchmark",
+    "run_heat",
+    "statistics_of",
 ]
