@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psutil
 import pytest
 
-from engine_servers import closed_port
+from engine_servers import Page, closed_port, serving
 from inference_bench.api.exchange import Timeouts
 from inference_bench.api.protocols import ChatRequest, Endpoint, Message
 from inference_bench.api.targets import resolve
@@ -17,10 +18,12 @@ from inference_bench.errors import WorkerDiedError
 from inference_bench.live.events import Chunk, Finished, LaneFacts
 from inference_bench.live.lane import Lane
 from inference_bench.simulator.launcher import SimulatorProcess
+from inference_bench.testing import live_session
 from inference_bench.testing.live_session import Heard, LiveSession
 from inference_bench.testing.rendering import ServiceUnderTest
 
 REQUEST = ChatRequest((Message("user", "Say something."),), 12, exact_length=True)
+FLOOD = 6_000  # chunks, more than a pipe holds
 TIMEOUTS = Timeouts(connect_seconds=2, idle_seconds=5, total_seconds=20)
 SERVE = (
     "vllm,ttft-ms=30,itl-ms=4",
@@ -165,6 +168,42 @@ def test_a_measuring_process_that_dies_is_said_and_leaves_nothing(urls: dict[str
                 await session.ask({0: REQUEST}, lambda _: None, stop=asyncio.Event())
 
     asyncio.run(story())
+
+
+def test_a_listener_that_fails_is_heard_at_once(urls: dict[str, str]) -> None:
+    def broken(_event: Chunk | Finished) -> None:
+        raise LookupError("this screen has no such lane")
+
+    async def story() -> None:
+        async with LiveSession(services_of(urls, ["vllm"]), TIMEOUTS) as session:
+            asking = session.ask({0: REQUEST}, broken, stop=asyncio.Event())
+            with pytest.raises(LookupError, match="no such lane"):
+                await asyncio.wait_for(asking, TIMEOUTS.total_seconds)
+
+    asyncio.run(story())
+
+
+def test_a_listener_that_is_far_behind_is_no_death_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_session, "END_SECONDS", 0.2)
+    seen: list[Chunk | Finished] = []
+
+    async def story(url: str) -> Heard:
+        stop = asyncio.Event()
+
+        def slow(event: Chunk | Finished) -> None:
+            seen.append(event)
+            stop.set()
+            time.sleep(0.0005)
+
+        async with LiveSession(services_of({"vllm": url}, ["vllm"]), TIMEOUTS) as session:
+            return await session.ask({0: REQUEST}, slow, stop=stop)
+
+    body = b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % (b"word " * 40) * FLOOD + b"data: [DONE]\n\n"
+    with serving({"/v1/chat/completions": Page(body, content_type="text/event-stream")}) as server:
+        heard = asyncio.run(story(server.url))
+    *chunks, last = seen
+    assert isinstance(last, Finished)
+    assert len(chunks) == heard.exchanged[0].outcome.text_chunks > FLOOD // 4  # nothing that came is left out
 
 
 def test_no_process_is_left_when_the_session_is_over(urls: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from inference_bench.api.clients import get_client
 from inference_bench.api.clock import kernel_stamps_work
@@ -90,6 +90,7 @@ class _Heat:
     exchanged: dict[int, Exchanged]
     over: asyncio.Event
     late_ns: int = 0
+    told_at: float = 0.0  # when a part of an answer was last heard of, s
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class LiveSession:
         self._worker: Process | None = None
         self._listeners: list[asyncio.Task[None]] = []
         self._heat: _Heat | None = None
-        self._died: WorkerDiedError | None = None
+        self._died: BaseException | None = None
         self._ending = False
         self._seq = itertools.count()
         self._stages = itertools.count(1)
@@ -199,17 +200,26 @@ class LiveSession:
         stopped = asyncio.ensure_future(stop.wait())
         bound = self._timeouts.connect_seconds + self._timeouts.total_seconds + SILENCE_SECONDS
         try:
-            await asyncio.wait({over, stopped}, timeout=bound, return_when=asyncio.FIRST_COMPLETED)
+            await self._wait({over, stopped}, heat, bound)
             if not over.done():
                 await self._send(("abort", _INTERRUPTED))
                 await self._send(("mark", heat.number))  # comes back behind all that was given up
-                await asyncio.wait({over}, timeout=END_SECONDS)
+                await self._wait({over}, heat, END_SECONDS)
             self._check()
             if not over.done():
                 raise WorkerDiedError("the measuring process does not answer", hint="it may be stopped")
         finally:
             over.cancel()
             stopped.cancel()
+
+    async def _wait(self, ends: set["asyncio.Task[Literal[True]]"], heat: _Heat, seconds: float) -> None:
+        """Wait for one of these, so long, and on while answers are still told: a flood is decoded after it came."""
+        until = time.monotonic() + seconds
+        while not any(end.done() for end in ends):
+            left = max(until, heat.told_at + END_SECONDS) - time.monotonic()
+            if left <= 0:
+                return
+            await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     # -- the process ---------------------------------------------------------------------------------------------
 
@@ -233,6 +243,8 @@ class LiveSession:
             asyncio.create_task(self._listen(self._worker.stdout)),
             asyncio.create_task(self._listen(reader)),
         ]
+        for listening in self._listeners:
+            listening.add_done_callback(self._heard_out)
 
     async def _send(self, message: tuple[Any, ...]) -> None:
         assert self._worker is not None
@@ -249,9 +261,18 @@ class LiveSession:
             for message in reader.feed(data):
                 self._hear(message)
         if not self._ending:
-            self._died = self._died or self._death()
-            if self._heat is not None:
-                self._heat.over.set()
+            self._fail(self._death())
+
+    def _heard_out(self, listening: "asyncio.Task[None]") -> None:
+        """Let whoever asks have what a listener or a dialect's decoder raised, instead of waiting for the time-out."""
+        failure = None if listening.cancelled() else listening.exception()
+        if failure is not None:
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        self._died = self._died or failure
+        if self._heat is not None:
+            self._heat.over.set()
 
     def _death(self) -> WorkerDiedError:
         return WorkerDiedError(f"the measuring process ended out of turn{self._family.last_words()}")
@@ -278,9 +299,11 @@ class LiveSession:
             self._never_sent(heat)
         elif kind == "piece":
             _, seq, sent_ns, piece, arrival_ns = message
+            heat.told_at = time.monotonic()
             self._piece(heat, seq, sent_ns, piece, arrival_ns)
         elif kind == "exchange":
             self._exchange(heat, unpack_exchange(message[2]))
+            heat.told_at = time.monotonic()
         elif kind == "sample":
             heat.late_ns = max(heat.late_ns, message[1][_LATE_LONGEST])
             # The worker takes a last sample of itself behind the last exchange of a stage.

@@ -55,10 +55,14 @@ async def race_flow(show: Show, settings: Settings, options: DemoOptions, stop: 
     """Race, show, sum up, keep. Raises InterruptedRunError, UsageError, WorkerDiedError."""
     given = race_input(options)
     await _confirm_crowd(show, given, options)
-    with recording(show, options):
-        heats = await Racing(show, settings, given, stop).run()
-    _conclude(show, settings, given, heats, options)
-    return _exit_code(show, heats)
+    racing = Racing(show, settings, given, stop)
+    try:
+        with recording(show, options):
+            await racing.run()
+    finally:
+        # Whatever ended it, a process that died or a disk that filled up too: the heats that were over are kept.
+        _conclude(show, settings, given, racing.heats, options)
+    return _exit_code(show, racing.heats)
 
 
 async def race_one(
