@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
-from front_door import run
+from front_door import run, start
 from race_services import answer, assert_fits, headings, saved
 from rich.cells import cell_len
 from talk_terminal import assert_whole, terminal
@@ -15,6 +17,7 @@ from inference_bench.simulator.launcher import SimulatorProcess
 
 MANY = 100_000
 FLOOD_TEXT = "word "
+FULL_BYTES = 8_192  # what a file may hold on the full disk: no recording, but a saved heat
 HOSTILE = (
     "\x1b[2J\x1b]0;owned\x07\x9b31mred\x1b[?1049l ",
     "[bold red]markup[/] ",
@@ -105,6 +108,44 @@ def test_a_service_that_dies_between_the_look_and_the_race(urls: dict[str, str],
     assert "reset" in done.out
     assert "vllm-refuse answered not a single request" in done.err
     assert "no places" in done.out.lower()
+
+
+def test_what_was_over_is_kept_when_the_measuring_process_dies(urls: dict[str, str], tmp_path: Path) -> None:
+    args = ["--mode", "race", "--runs", "200", "--max-tokens", "8", "--save", "r.json", *options(urls, "vllm-good")]
+    with start("demo", *args, cwd=tmp_path) as race:
+        race.wait_for_line("heat 4 of 200")
+        race.child("inference_bench.testing.worker").kill()
+        done = race.finish()
+    assert done.code == 1, done.said()
+    assert "the measuring process ended out of turn" in done.errors[0]
+    heats = saved(tmp_path / "r.json")["heats"]
+    assert len(heats) >= 3
+    assert all(heat["lanes"]["vllm-good"]["ok"] for heat in heats)
+
+
+def test_a_full_disk_costs_the_recording_and_not_the_race(urls: dict[str, str], tmp_path: Path) -> None:
+    args = ["--mode", "race", "--max-tokens", "200", "--save", "r.json", "--record", "r.jsonl"]
+    with start("demo", *args, *options(urls, "vllm-good"), cwd=tmp_path) as race:
+        race.wait_for_line("First a few tokens")
+        psutil.Process(race.pid).rlimit(psutil.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+        done = race.finish()
+    assert done.code == 1, done.said()
+    assert "r.jsonl holds the beginning only" in done.errors[0]
+    assert "vllm-good" in done.out
+    assert saved(tmp_path / "r.json")["heats"][0]["lanes"]["vllm-good"]["output_tokens"] == 200
+
+
+def test_an_engine_that_says_in_its_answers_alone_that_it_is_simulated(tmp_path: Path) -> None:
+    told = replace(answer(["word "] * 8, tokens=8), headers=(("x-simulated-engine", "vllm"),))
+    with serving({**vllm_pages(), "/v1/chat/completions": told}) as server:
+        args = ["--mode", "race", "--max-tokens", "8", "--save", "r.json", "--record", "r.jsonl", "--url", server.url]
+        done = run("demo", *args, cwd=tmp_path)
+    assert done.code == 0, done.said()
+    assert "SIMULATED ENGINES" in done.err
+    assert "SIMULATED ENGINES" in done.out
+    assert saved(tmp_path / "r.json")["services"][0]["simulated"]
+    again = run("demo", "--replay", "r.jsonl", "--speed", "100", cwd=tmp_path)
+    assert "SIMULATED engines" in again.err
 
 
 def test_a_dead_service_stops_the_race_or_has_a_lane_that_says_so(urls: dict[str, str], tmp_path: Path) -> None:

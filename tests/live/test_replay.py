@@ -118,3 +118,9 @@ def test_the_survey_can_be_interrupted(tmp_path: Path) -> None:
 
     with pytest.raises(InterruptedRunError):
         asyncio.run(story())
+
+
+def test_an_answer_that_says_it_is_simulated_marks_a_recording_whose_beginning_did_not_know(tmp_path: Path) -> None:
+    told = Finished(0, START + 2 * MS, Outcome(ok=True, sent_ns=START, simulated=True))
+    made = recording(tmp_path / "r", [heat("a"), told, HeatEnded(START + 3 * MS)])
+    assert asyncio.run(surveyed(made, asyncio.Event())).simulated

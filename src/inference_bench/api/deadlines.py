@@ -16,7 +16,7 @@ def expired(connection: Connection, bounds: Timeouts, now_ns: int) -> tuple[Erro
         exchange = connection.exchange
         assert exchange is not None
         if exchange.bytes_received > MAX_RESPONSE_BYTES:
-            return ErrorClass.MALFORMED, "the answer is too large"
+            return ErrorClass.MALFORMED, f"the answer has more than {MAX_RESPONSE_BYTES >> 20} MiB"
         if now_ns - exchange.sent_ns > bounds.total_seconds * _NANOSECONDS:
             return ErrorClass.TIMEOUT, f"no end after {bounds.total_seconds:g} s"
         if now_ns - connection.last_activity_ns > bounds.idle_seconds * _NANOSECONDS:

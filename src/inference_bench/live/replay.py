@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inference_bench.errors import InterruptedRunError, UsageError
-from inference_bench.live.events import Heat, HeatEnded, LiveEvent
+from inference_bench.live.events import Finished, Heat, HeatEnded, LiveEvent
 from inference_bench.live.recording import Recording
 
 LONGEST_PAUSE_NS: Final = 2_000_000_000  # between heats: people talked, and nobody wants to wait for it again
@@ -17,7 +17,7 @@ _AT_A_TIME: Final = 1_000  # lines read before others get their turn
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a recording holds. `whole` is whether its last heat came to its end; `simulated` whether any lane was."""
+    """What a recording holds. `whole`: its last heat came to its end; `simulated`: any lane or any answer was."""
 
     heats: int
     simulated: bool
@@ -34,6 +34,8 @@ async def surveyed(recording: Recording, stop: asyncio.Event) -> Survey:
         if isinstance(event, Heat):
             heats += 1
             simulated = simulated or event.simulated
+        elif isinstance(event, Finished):
+            simulated = simulated or event.outcome.simulated
         last = event
         if number % _AT_A_TIME == 0:
             await asyncio.sleep(0)

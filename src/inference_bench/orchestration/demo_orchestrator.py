@@ -14,7 +14,7 @@ from inference_bench.live.events import Finished, Heat, HeatEnded, LaneFacts, Li
 from inference_bench.orchestration.repeated_secrets import Secrets
 from inference_bench.orchestration.service_facts import told
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test, timeouts_of
-from inference_bench.testing.live_session import Exchanged, LiveSession
+from inference_bench.testing.live_session import Exchanged, Heard, LiveSession
 
 MOST_LANES = 4
 WARM_UP_TOKENS = 4
@@ -100,6 +100,7 @@ class Show:
             if name not in requests:
                 self.tell(Finished(place, heard.start_ns, Outcome(ok=False, error_message="not asked")))
         self.tell(HeatEnded(time.monotonic_ns(), heard.late_ms))
+        self._mark(heard)
         exchanged = {self.names[place]: one for place, one in heard.exchanged.items()}
         given_up = any(one.outcome.error_class == "interrupted" for one in exchanged.values())
         return HeatOutcome(begun[0], exchanged, heard.late_ms, given_up)
@@ -107,8 +108,14 @@ class Show:
     async def warm_up(self) -> None:
         """Ask each service for a few tokens, unseen and uncounted: no cold start is to decide a race."""
         request = ChatRequest((Message("user", _WARM_UP),), WARM_UP_TOKENS, exact_length=False)
-        await self.session.ask(
-            {place: request for place, _ in enumerate(self.names)}, lambda _event: None, stop=self.stop
+        requests = {place: request for place, _ in enumerate(self.names)}
+        self._mark(await self.session.ask(requests, lambda _event: None, stop=self.stop))
+
+    def _mark(self, heard: Heard) -> None:
+        """Call the lanes simulated whose answers said so, whatever their services had told when they were found."""
+        said = {place for place, one in heard.exchanged.items() if one.outcome.simulated}
+        self.lanes = tuple(
+            replace(lane, simulated=lane.simulated or place in said) for place, lane in enumerate(self.lanes)
         )
 
 
