@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from front_door import Done, environment, read_json, run, write_config
 
 from inference_bench.simulator.launcher import SimulatorProcess
-from inspect_servers import keeping_server, streamed
+from inspect_servers import Answer, keeping_server, streamed
 
 KEY = 'sk-e2e-"quoted"-77c0ffee4242'
 TEAM = "team-secret-9f31c0de"
@@ -54,6 +55,32 @@ def test_a_server_that_repeats_the_key_does_not_make_us_show_it(tmp_path: Path, 
     body = "".join(read["text"] for read in exchange["response"]["reads"])
     assert len(body) == int(told["content-length"])  # hidden, not shortened
     assert "Incorrect API key provided: ****" in exchange["error"]["message"]
+
+
+def telling(size: int) -> Answer:
+    """Repeat the key in the answer's text, so many characters in each event, as models do."""
+    said = f"Your key is {KEY}, is it not?"
+    deltas = ["", *(said[start : start + size] for start in range(0, len(said), size))]
+    events = [{"choices": [{"index": 0, "delta": {"content": delta}}]} for delta in deltas]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    end = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    return lambda _head, _body: (200, (("content-type", "text/event-stream"),), f"{body}{end}".encode())
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 50])
+def test_a_model_that_repeats_the_key_token_by_token_does_not_either(tmp_path: Path, size: int) -> None:
+    with keeping_server(telling(size)) as server:
+        config(tmp_path, server.url)
+        done = run("inspect", "-c", "c.yaml", "--save", "a.json", cwd=tmp_path, environ=ENVIRON)
+        bare = run("inspect", "-c", "c.yaml", "--raw", cwd=tmp_path, environ=ENVIRON)
+    assert done.code == bare.code == 0, done.said()
+    nothing_leaks(done, tmp_path)
+    assert "Your key is *****" in done.out
+    exchange = read_json(tmp_path / "a.json")["exchanges"][0]
+    assert exchange["response"]["repeated_secrets_hidden"] == 1
+    events = [json.loads(line[6:]) for line in bare.out.splitlines() if line.startswith('data: {"')]
+    said = "".join(event["choices"][0]["delta"].get("content", "") for event in events)
+    assert re.fullmatch(r"Your key is \*+, is it not\?", said)
 
 
 def test_the_request_names_the_variables(tmp_path: Path) -> None:

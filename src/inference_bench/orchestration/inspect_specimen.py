@@ -20,7 +20,9 @@ def specimen_of(
     secrets = Secrets.of(found.endpoint, service.endpoint)
     client = get_client(exchanged.wire.dialect)
     stream = exchanged.request.stream
-    raw, hidden = secrets.scrub(exchanged.raw)
+    said = (exchanged.reading.text, "".join(exchanged.reading.reasoning))
+    repeated = any(value in text for value in secrets.values for text in said)
+    raw, hidden = secrets.scrub(exchanged.raw, client.decoder(stream=stream) if repeated else None)
     # Asterisks take the place of a repeated secret in decoded text and in messages alike.
     reading = exchanged.reading if raw is exchanged.raw else read_exchange(raw, client, stream=stream, keep_text=True)
     outcome = exchanged.outcome if raw is exchanged.raw else outcome_of(raw, reading)

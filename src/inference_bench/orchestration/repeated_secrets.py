@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from inference_bench.api.exchange import RawExchange
-from inference_bench.api.protocols import Endpoint
+from inference_bench.api.protocols import Endpoint, ResponseDecoder
 from inference_bench.config.rules import ENV_REFERENCE, looks_secret, secret_word
 from inference_bench.config.service_models import EndpointSettings
+from inference_bench.orchestration.scattered_secrets import without_scattered
 from inference_bench.visualization.components.payload_values import MASK, Field
 
 FEWEST_CHARACTERS = 6  # shorter ones (EMPTY, none) are words that an answer may well hold by itself
@@ -60,10 +61,11 @@ class Secrets:
             text = text.replace(value, MASK)
         return text
 
-    def scrub(self, raw: RawExchange) -> tuple[RawExchange, int]:
+    def scrub(self, raw: RawExchange, decoder: ResponseDecoder | None = None) -> tuple[RawExchange, int]:
         """Return the exchange with asterisks where the server repeated a secret, and in how many places it did.
 
-        Sizes and stamps stay. A secret is found as it is and as JSON writes it, cut into pieces or not.
+        Sizes and stamps stay. A secret is found as it is and as JSON writes it, cut into pieces or not; with a fresh
+        `decoder` of the answer also where its text comes in events that hold a part each.
         """
         body = b"".join(raw.pieces)
         forms = {form for value in self.values for form in (value, json.dumps(value)[1:-1])}
@@ -71,6 +73,9 @@ class Secrets:
         for form in sorted((form.encode() for form in forms), key=len, reverse=True):
             places += body.count(form)
             body = body.replace(form, b"*" * len(form))
+        if decoder is not None and self.values:
+            body, scattered = without_scattered(body, decoder, self.values)
+            places += scattered
         told = sum(text.count(value) for text in raw.headers.values() for value in self.values)
         if not places:
             return raw, told
