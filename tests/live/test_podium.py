@@ -91,7 +91,7 @@ def test_why_somebody_has_no_place() -> None:
     assert places(found) == [1, 2, None, None, None, None]
     reasons = [found.of(lane).reason for lane in range(2, 6)]
     assert [reason and reason.split()[1:3] for reason in reasons] == [
-        ["answer", "did"], ["did", "not"], ["answer", "has"], ["answer", "did"],
+        ["answer", "did"], ["did", "not"], ["text", "has"], ["answer", "did"],
     ]  # fmt: skip
 
 

@@ -105,6 +105,20 @@ def test_everything_is_there_at_every_size(count: int, width: int, height: int) 
     assert shown.count(" elapsed") == count
 
 
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_place_stands_beside_the_time_it_rests_on(width: int, height: int) -> None:
+    """A long answer may be first: the time of all of it beside "1st" would say that the slowest had won."""
+    first, second = answer(0, [100 * number for number in range(1, 31)]), answer(1, [500, 1_500])
+    board = board_of([heat("alpha", "beta"), *first, *second, HeatEnded(START + 4_000 * MS, late_ms=9.5)])
+    shown = "\n".join(screen(board, width, height, now_ns=START + 5_000 * MS))
+    assert "200.0 ms to 2" in shown
+    assert "1.500 s to 2" in shown
+    assert " 1st " in shown
+    assert "elapsed" not in shown
+    assert "could not run for 9.5 ms" in shown
+    assert width < 120 or "placed by the time" in shown
+
+
 def test_four_lanes_at_80x24_are_stacked_with_two_lines_of_text_each() -> None:
     lines = screen(board_of(streaming(4)), 80, 24, marks=RaceMarks("1 of 2", "q", "recorded once"))
     heads = [number for number, line in enumerate(lines) if line.startswith("─ ")]

@@ -49,7 +49,7 @@ class Podium:
     def rule(self) -> str:
         """The rule in words."""
         if self.tokens is None:
-            return "no places: fewer than two services gave answers whose tokens could be counted"
+            return "no places: fewer than two services gave a text of two tokens or more that could be counted"
         return (
             f"placed by the time from sending to {self.tokens} tokens, the most that all reached; "
             f"differences up to {self.tolerance_ms:.1f} ms are ties"
@@ -131,7 +131,7 @@ def _pace(lane: Lane) -> _Pace | str:
         estimated = told != len(times)
         totals = [told * count / len(times) for count in range(1, len(times) + 1)]
     if not totals or totals[-1] < FEWEST_TOKENS:
-        return "its answer has fewer than two tokens"
+        return "its text has fewer than two tokens"
     return _Pace(times, totals, estimated)
 
 

@@ -62,9 +62,10 @@ class LaneView:
 
     @property
     def figures(self) -> list[Text]:
-        """TTFT, tokens, rate and elapsed."""
+        """TTFT, tokens, rate and elapsed; when the heat is over, the time that places it instead of the last."""
         lane = self.lane
-        elapsed = f"{words.seconds(lane.elapsed_ms(self.now_ns))} elapsed"
+        placed_by = words.time_words(self.board, self.place)
+        elapsed = placed_by or f"{words.seconds(lane.elapsed_ms(self.now_ns))} elapsed"
         first = Text(words.ttft_words(lane), style="bold")
         return [first, Text(words.count_words(lane)), Text(words.rate_words(lane)), Text(elapsed)]
 

@@ -64,10 +64,11 @@ def _header(board: Board, width: int, marks: RaceMarks) -> list[Text]:
 
 def _note(board: Board, width: int) -> Text:
     late = words.late_words(board)
+    rule = None if board.podium is None else board.podium.rule
     if late is not None:
-        return Text(cut(late, width), style=f"bold {BAD}")
-    if board.podium is not None:
-        return Text(cut(board.podium.rule, width), style="dim")
+        return Text(cut("; ".join(filter(None, (late, rule))), width), style=f"bold {BAD}")
+    if rule is not None:
+        return Text(cut(rule, width), style="dim")
     return Text(cut(words.SAME_INSTANT, width), style="dim")
 
 

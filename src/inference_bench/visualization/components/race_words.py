@@ -7,6 +7,7 @@ from inference_bench.live.plain import one_line
 from inference_bench.live.podium import Finish
 
 LATE_MS = 2.0  # a stop of the measuring process that small differences do not survive
+MS_UP_TO = 1_000.0  # longer times are told in seconds: a lane has not the room
 SAME_INSTANT = "all start at the same instant; they may share a host, and then slow each other"
 SIMULATED = "SIMULATED ENGINES"
 RECORDING = "RECORDING"
@@ -107,6 +108,18 @@ def placed(finish: Finish) -> str | None:
         return None
     ending = "th" if 10 < finish.place % 100 < 14 else _ORDINALS.get(finish.place % 10, "th")
     return f"{finish.place}{ending}" + (" (tie)" if finish.tied else "")
+
+
+def time_words(board: Board, place: int) -> str | None:
+    """Return the time that a lane is placed by: "983.3 ms to 87", "~1.407 s to 87"; None before there is one."""
+    if board.podium is None or board.podium.tokens is None:
+        return None
+    finish = board.podium.of(place)
+    if finish.to_tokens_ms is None:
+        return None
+    ms = finish.to_tokens_ms
+    time = f"{ms:,.1f} ms" if ms < MS_UP_TO else f"{ms / 1e3:,.3f} s"
+    return f"{'~' if finish.estimated else ''}{time} to {board.podium.tokens:,}"
 
 
 def late_words(board: Board) -> str | None:
