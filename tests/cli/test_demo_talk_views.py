@@ -13,7 +13,7 @@ from inference_bench.live.events import Chunk, Finished, Heat, HeatEnded, LaneFa
 from inference_bench.live.plain import plain
 from inference_bench.visualization.components.bubbles import per_row
 from inference_bench.visualization.components.talk_screen import TalkMarks, talk_screen, turn_shown
-from inference_bench.visualization.components.talk_tables import Growth, growth_of, growth_words
+from inference_bench.visualization.components.talk_tables import Growth, growth_of, growth_table, growth_words
 
 MS = 1_000_000
 HOSTILE = "[bold]x[/] \x1b[2J\x1b]0;t\x07\u202e 東京東京東京 مرحبا 👩‍👩‍👧🇩🇪 z\u0300\u0301\u0302\u0303 \t\r\n\u2028 `c`"
@@ -104,6 +104,24 @@ def test_places_are_named_only_where_times_compare() -> None:
     compared = " ".join("\n".join(drawn(turn_shown(made, 100, marks=TalkMarks(places=True)), 100)).split())
     assert "place" in compared
     assert "one turn proves nothing" in compared
+
+
+def test_figures_stand_in_the_order_of_the_race_and_each_under_its_heading() -> None:
+    outcome = Outcome(
+        ok=True,
+        sent_ns=0,
+        first_token_ns=5 * MS,
+        last_token_ns=105 * MS,
+        output_tokens=11,
+        prompt_tokens=7,
+        first_chunk_tokens=1,
+        text_chunks=11,
+    )
+    lines = drawn(growth_table(["a"], [{"a": outcome}], 100), 100)
+    heads = " ".join(lines[1].split()), " ".join(lines[2].split())
+    assert heads == ("prompt TTFT, tokens answer E2E,", "service turn tokens ms per s tokens ms")
+    row = next(line.split() for line in lines if line.split()[:1] == ["a"])
+    assert row == ["a", "1", "7", "5.0", "100.0", "11", "105.0"]
 
 
 @pytest.mark.parametrize(

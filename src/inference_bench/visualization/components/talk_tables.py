@@ -18,7 +18,7 @@ MISSING: Final = "-"
 
 def turn_table(board: Board, width: int, *, places: bool) -> Table:
     """Return the figures of the board's turn, a row for each service; with `places`, where each came in."""
-    headings = ("prompt\ntokens", "TTFT,\nms", "tokens\nper s", "E2E,\nms", "answer\ntokens")
+    headings = ("prompt\ntokens", "TTFT,\nms", "tokens\nper s", "answer\ntokens", "E2E,\nms")
     made = _table("service", *headings, "ended", *(["place"] if places else []), width=width)
     for place, lane in enumerate(board.lanes):
         outcome = lane.outcome
@@ -34,7 +34,7 @@ def turn_table(board: Board, width: int, *, places: bool) -> Table:
 def growth_table(names: Sequence[str], turns: Sequence[Mapping[str, Outcome]], width: int) -> Table:
     """Return the figures of all turns, service by service: how the prompt grew, and what came of it."""
     cached = any(outcome.cached_tokens is not None for turn in turns for outcome in turn.values())
-    headings = ("prompt\ntokens", "TTFT,\nms", "tokens\nper s", "E2E,\nms", "answer\ntokens")
+    headings = ("prompt\ntokens", "TTFT,\nms", "tokens\nper s", "answer\ntokens", "E2E,\nms")
     made = _table("service", "turn", *headings, *(["of these\ncached"] if cached else []), width=width)
     for name in names:
         for number, turn in enumerate(turns, start=1):
@@ -97,8 +97,8 @@ def _figures(outcome: Outcome | None) -> list[str]:
         MISSING if outcome.prompt_tokens is None else f"{outcome.prompt_tokens:,}",
         MISSING if outcome.ttft_ms is None else f"{outcome.ttft_ms:,.1f}",
         MISSING if not rate else f"{1000 / rate:,.1f}",
-        MISSING if outcome.e2e_ms is None else f"{outcome.e2e_ms:,.1f}",
         MISSING if outcome.output_tokens is None else f"{outcome.output_tokens:,}",
+        MISSING if outcome.e2e_ms is None else f"{outcome.e2e_ms:,.1f}",
     ]
 
 
