@@ -46,7 +46,7 @@ def test_a_difference_too_small_to_name_says_so() -> None:
     found = judged(Estimate(math.log(1.03), 0.01, 60, 61, "made"))
     assert found.p_adjusted < 0.05
     assert found.verdict == "no_difference_shown"
-    assert "smaller than the 0.05" in (found.reason or "")
+    assert "smaller than the 5 %" in (found.reason or "")
 
 
 def test_a_few_stalls_do_not_move_a_p50() -> None:

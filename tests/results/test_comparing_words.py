@@ -76,6 +76,8 @@ def test_no_difference_says_what_it_would_take() -> None:
     assert said.endswith("; about 340 more blocks would probably show 5 %")
     one = sentence(unsure.model_copy(update={"needed_n": 1, "test": "load"}), DESIGN)
     assert one.endswith("; about 1 more round would probably show 5 %")
+    found = sentence(unsure.model_copy(update={"needed_n": 0, "reason": "it would have been found"}), DESIGN)
+    assert found.endswith("to 1.25); it would have been found")
     never = unsure.model_copy(update={"needed_n": None, "reason": "no spread was seen; within this run only: 9 slices"})
     assert sentence(never, DESIGN).endswith(" to 1.25; within this run only: 9 slices); no spread was seen")
 

@@ -209,7 +209,7 @@ def _ratio(logarithm: float) -> float:
 def _why_open(estimate: Estimate, needed: int | None, *, effect: float, significant: bool) -> str | None:
     """Say what is special about a pair that is not decided; None where there are just too few blocks."""
     if significant:
-        return f"a difference was found, smaller than the {math.expm1(effect):.3g} that is worth naming"
+        return f"a difference was found, smaller than the {100 * math.expm1(effect):.3g} % that is worth naming"
     if estimate.standard_error == 0:
         return "how many blocks would be needed cannot be said: all blocks are alike"
     if needed is None:

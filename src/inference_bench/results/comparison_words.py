@@ -137,8 +137,8 @@ def certainty_words(pair: Pair) -> str | None:
 
 
 def needed_words(pair: Pair, design: Design) -> str | None:
-    """Return how much more would probably decide; None where that is not known."""
-    if pair.needed_n is None:
+    """Return how much more would probably decide; None where that is not known, or where nothing more would."""
+    if not pair.needed_n:
         return None
     unit = unit_of(design, pair.test)
     many = f"{pair.needed_n:,} more {unit}{'' if pair.needed_n == 1 else 's'}"
