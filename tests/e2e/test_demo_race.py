@@ -149,6 +149,9 @@ def test_a_crowd_is_real_and_told_apart_from_the_heat_alone(tmp_path: Path) -> N
         (["--mode", "race", "--scenario", "1", "--prompt", "9"], "has no prompt 9"),
         (["--mode", "race", "--prompt", " "], "the prompt is empty"),
         (["--mode", "race", "--save", "/nowhere/x.json"], "there is no folder"),
+        (["--runs", "3", "--save", "x.md"], "a race is kept as JSON, and 'x.md' does not say so"),
+        (["--save", "x.json", "--record", "./x.json"], "--save and --record both name x.json"),
+        (["--mode", "interactive", "--save", "x.json"], "it is for race, conversation and chat"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_is_asked(

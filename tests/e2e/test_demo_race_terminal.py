@@ -9,6 +9,7 @@ from race_services import FOUR, assert_fits, headings, recorded, row_of, saved, 
 from rich.cells import cell_len
 from talk_terminal import Terminal, assert_whole, terminal
 
+from inference_bench.live.feeling import READING_SOURCE, SOURCE
 from inference_bench.simulator.launcher import SimulatorProcess
 
 RACE = ("demo", "--mode", "race", "--max-tokens", "60")
@@ -113,6 +114,7 @@ def test_the_first_heats_are_shown_and_the_others_counted(urls: dict[str, str], 
         shown = screen.lines(history=True)
         assert_whole(screen)
     assert any("Verdict" in line for line in shown)
+    assert f"{SOURCE}; {READING_SOURCE}" in " ".join(" ".join(shown).split()), "a word is broken in two"
 
 
 def counted(screen: Terminal) -> bool:

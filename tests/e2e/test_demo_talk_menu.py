@@ -11,6 +11,8 @@ import pytest
 from front_door import LAUNCHER, PATIENCE, Done, environment
 from talk_terminal import assert_whole, terminal
 
+from engine_servers import Page, serving, vllm_pages
+
 MENU = "What shall be shown?"
 LEFT = f"{MENU} left"
 NOWHERE = ("--url", "vllm=http://127.0.0.1:9")  # nobody listens: whatever is chosen ends with exit code 3
@@ -106,7 +108,7 @@ LINES = {
     "without a line's end": (b"2", "", 3),
     "windows": (b"2\r\n", "", 3),
     "q": (b"q\n", "", 0),
-    "nothing at all": (b"", "", 0),
+    "nothing at all": (b"", "The input ended before anything was chosen.", 0),
     "garbage, then q": (
         b"\xff\x1b[2Jrce\n\n5\nq\n",
         "Possible are 1 to 4, race, conversation, interactive, chat, and q.",
@@ -116,6 +118,20 @@ LINES = {
     "nearly": (b"rade\nq\n", "did you mean race?", 0),
     "a line without an end": (b"x" * 200_000, "a line of the input is longer than 100,000 bytes", 2),
 }
+
+
+def test_what_is_possible_is_said_once(tmp_path: Path) -> None:
+    done = piped(tmp_path, b"99\nq\n", "--mode", "interactive", "--simulate")
+    assert done.code == 0, done.said()
+    assert "There is no '99' here. Possible are 1 to 6, own, and q." in done.err
+
+
+def test_interactive_says_who_never_answered(tmp_path: Path) -> None:
+    broken = {**vllm_pages("m", "1"), "/v1/chat/completions": Page(b"no", status=500)}
+    with serving(broken) as bad:
+        done = piped(tmp_path, b"1\nq\n", "--mode", "interactive", "--url", f"vllm={bad.url}", "--max-tokens", "4")
+    assert done.code == 3, done.said()
+    assert "vllm answered not a single request" in done.err
 
 
 @pytest.mark.parametrize(("typed", "said", "code"), LINES.values(), ids=LINES.keys())

@@ -60,7 +60,7 @@ class DemoOptions:
             ("--same-history", self.same_history, ("conversation",)),
         ):
             if given and self.mode is not None and self.mode not in modes:
-                raise UsageError(f"{option} does not go with --mode {self.mode}; it is for {' and '.join(modes)}")
+                raise UsageError(f"{option} does not go with --mode {self.mode}; it is for {_listed(modes)}")
         if self.rapid_fire and (self.prompt is not None or self.scenario is not None):
             raise UsageError("--rapid-fire asks short prompts of its own; it takes no --prompt and no --scenario")
         if self.web and (self.runs != 1 or self.rapid_fire or self.crowd):
@@ -69,6 +69,8 @@ class DemoOptions:
             raise UsageError("--web takes no --save", hint="--record keeps its races; --mode race --save keeps figures")
         for path in (self.save, self.record):
             check_new(path)
+        if self.save is not None and self.record is not None and self.save.absolute() == self.record.absolute():
+            raise UsageError(f"--save and --record both name {self.save}", hint="give each a file of its own")
 
     def _check_replay(self) -> None:
         if self.replay is None:
@@ -87,6 +89,10 @@ class DemoOptions:
         return self.mode or ("race" if racing else "conversation" if self.same_history else None)
 
 
+def _listed(modes: tuple[str, ...]) -> str:
+    return " and ".join(filter(None, (", ".join(modes[:-1]), modes[-1])))
+
+
 def demo_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add the options of `demo`."""
     decorated = command
@@ -98,8 +104,16 @@ def demo_options(command: Callable[P, R]) -> Callable[P, R]:
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _OPTIONS = (
     click.option("--mode", type=click.Choice(MODES, case_sensitive=False), help="What to show; without it a menu."),
-    click.option("--prompt", metavar="TEXT|N", help="What to ask: a text, or the number of a canned prompt."),
-    click.option("--scenario", metavar="1-5|NAME", help="The situation to talk about, by number or name."),
+    click.option(
+        "--prompt",
+        metavar="TEXT|N",
+        help="What to ask: a text, or the number of a canned prompt; of a scenario's own questions, 1 to 4.",
+    ),
+    click.option(
+        "--scenario",
+        metavar="1-5|NAME",
+        help="The situation to talk about, by number or name; a race asks one of its questions.",
+    ),
     click.option(
         "--same-history",
         is_flag=True,

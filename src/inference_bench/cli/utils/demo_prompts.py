@@ -23,7 +23,10 @@ class Line:
 
 
 def check_words(mode: str, options: DemoOptions) -> None:
-    """Refuse, before anything is asked of anybody, words that a talk can do nothing with. Raises UsageError."""
+    """Refuse, before anything is asked of anybody, words that the mode can do nothing with. Raises UsageError."""
+    if mode == "race" and options.save is not None and options.save.suffix.lower() != ".json":
+        hint = "give a name that ends in .json; Markdown is for talks"
+        raise UsageError(f"a race is kept as JSON, and {shown(options.save.name)} does not say so", hint=hint)
     if mode not in ("conversation", "chat"):
         return
     check_talk_file(options.save)

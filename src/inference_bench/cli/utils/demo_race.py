@@ -245,7 +245,7 @@ def _conclude(
         if given.crowd or len(given.questions) > 1:
             out().print(rounds_table(heats, show.names))
         for block in race_report(found, simulated=show.simulated):
-            out().print(block, soft_wrap=isinstance(block, Text))
+            out().print(block, soft_wrap=isinstance(block, Text) and not out().is_terminal)
     if options.save is not None and heats:
         save_race(options.save, race_document(show, given, heats, found))
         note(f"Saved: {options.save}")

@@ -100,9 +100,11 @@ async def _choose_by_lines(title: str, options: Sequence[Option], stop: asyncio.
         by_number = {str(number): value for number, value in enumerate(values, start=1)}
         if wanted in by_name or wanted in by_number:
             return by_name.get(wanted) or by_number[wanted]
-        possible = f"Possible are 1 to {len(options)}, {', '.join(values)}, and q."
+        names = [value for value in values if not value.isdigit()]
+        possible = f"Possible are {', '.join([f'1 to {len(options)}', *names])}, and q."
         guess = did_you_mean(typed, by_name) or "."
         note(
             f"There is no {shown(typed.strip())} here{guess} {possible}" if wanted else f"Nothing was typed. {possible}"
         )
+    note("The input ended before anything was chosen.")
     return None
