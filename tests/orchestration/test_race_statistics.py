@@ -158,7 +158,7 @@ def test_few_heats_in_a_crowd_have_no_interval() -> None:
     slow, _ = found_in(run).crowd
     assert slow.decision is None
     assert (slow.alone_ms, slow.crowd_ms) == (100, 200)
-    assert slow.reason == "1 heats with values; 3 are needed"
+    assert slow.reason == "1 heat with values; 3 are needed"
 
 
 def test_heats_are_planned_run_by_run_alone_before_the_crowd() -> None:

@@ -111,6 +111,13 @@ def test_names_are_whole_in_80_columns() -> None:
     assert "…" not in shown
 
 
+def test_a_narrow_screen_keeps_what_decided_in_whole_words() -> None:
+    events = [heat("vllm", "ollama"), *answer(0, [50, 1_200]), *answer(1, [60, 1_300]), END]
+    shown = result(events, 40)
+    assert row(shown, "vllm") == ["1st", "vllm", "1,200.0", "50.0"]
+    assert row(shown, "ollama") == ["2nd", "ollama", "1,300.0", "60.0"]
+
+
 def test_the_line_of_a_result() -> None:
     events = [heat("a", "b", "c"), *answer(0, [50, 200]), *answer(1, [50, 100]), failure(2), END]
     said = "1st b 100.0 ms; 2nd a 200.0 ms; c: its answer did not end well (to 2 tokens)"

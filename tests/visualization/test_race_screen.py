@@ -105,6 +105,14 @@ def test_everything_is_there_at_every_size(count: int, width: int, height: int) 
     assert shown.count(" elapsed") == count
 
 
+@pytest.mark.parametrize("width", [12, 40, 60, 72, 76])
+def test_a_place_is_seen_on_a_narrow_screen(width: int) -> None:
+    names = ("alpha", "beta", "gamma")
+    ends = [event for lane, _ in enumerate(names) for event in answer(lane, [100, 200 + 100 * lane])]
+    shown = "\n".join(screen(board_of([heat(*names), *ends, HeatEnded(START + 500 * MS)]), width, 24))
+    assert [place for place in ("1st", "2nd", "3rd") if f" {place} " in shown] == ["1st", "2nd", "3rd"]
+
+
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_place_stands_beside_the_time_it_rests_on(width: int, height: int) -> None:
     """A long answer may be first: the time of all of it beside "1st" would say that the slowest had won."""

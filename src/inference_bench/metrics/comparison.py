@@ -224,7 +224,7 @@ def _problem(a: Blocks, b: Blocks, statistic: str | None) -> NotComparable | Non
     percent = percent_of(statistic)
     fewest = min(len(a), len(b))
     if fewest < FEWEST_BLOCKS:
-        return NotComparable(f"{fewest} blocks with values; {FEWEST_BLOCKS} are needed")
+        return NotComparable(f"{fewest} block{'' if fewest == 1 else 's'} with values; {FEWEST_BLOCKS} are needed")
     if percent is not None and percent != 50:
         needed = interval_needs(percent)
         n = min(sum(one.size for one in a), sum(one.size for one in b))

@@ -47,7 +47,8 @@ class RacerFigures:
 class CrowdEffect:
     """TTFT of one service alone and among `users` background users on each service: medians in ms, None when missing.
 
-    `decision` is the ratio crowd over alone with its interval; None with fewer than three pairs.
+    `decision` is the ratio crowd over alone with its interval; None with fewer than three pairs. In `unsettled` of the
+    heats the crowd had not had its first answers when the race began: what it loads a service with was still growing.
     """
 
     name: str
@@ -58,6 +59,7 @@ class CrowdEffect:
     reason: str | None
     answers: int
     failures: int
+    unsettled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _validity(name: str, heats: Sequence[RaceHeat], median: float | None) -> Jud
     return judge(
         Facts(
             # Few heats have no 99th percentile: the median, which one slow connection does not move.
-            send_lag_p99_ms=float(np.median(lags)) if lags else None,
+            send_lag_median_ms=float(np.median(lags)) if lags else None,
             ttft_median_ms=median,
             merged_first_token_share=merged / len(heats) if heats else None,
             longest_stall_ms=max((heat.late_ms for heat in heats), default=None),
@@ -189,7 +191,7 @@ def _pairs(
             value_a=_median(a, metric), value_b=_median(b, metric),
         )  # fmt: skip
         if isinstance(estimate, NotComparable):
-            reason = estimate.reason.replace("blocks", "heats")
+            reason = estimate.reason.replace("block", "heat")
             made.append(bare.model_copy(update={"reason": reason}))
         else:
             made.append(_judged(bare, next(decisions), a, b))
@@ -254,9 +256,10 @@ def _crowd_effect(name: str, heats: Sequence[RaceHeat], *, seed: int) -> CrowdEf
         alone_ms=_middle(_distribution(ttft_of, name, alone)),
         crowd_ms=_middle(_distribution(ttft_of, name, among)),
         decision=decision,
-        reason=estimate.reason.replace("blocks", "heats") if isinstance(estimate, NotComparable) else None,
+        reason=estimate.reason.replace("block", "heat") if isinstance(estimate, NotComparable) else None,
         answers=sum(ok for ok, _ in counts),
         failures=sum(failed for _, failed in counts),
+        unsettled=sum(not heat.settled for heat in among),
     )
 
 

@@ -38,6 +38,7 @@ from inference_bench.orchestration.race_orchestrator import (
     run_heat,
 )
 from inference_bench.orchestration.race_statistics import statistics_of
+from inference_bench.testing.crowd import check_crowd
 from inference_bench.visualization.components.live_screen import LiveScreen, can_draw
 from inference_bench.visualization.components.plain_race import PlainRace
 from inference_bench.visualization.components.podium_view import race_result
@@ -199,7 +200,7 @@ class Racing:
         said = ", ".join(
             f"{name} {ok}" + (f" ({failed} failed)" if failed else "") for name, (ok, failed) in counts.items()
         )
-        self._gathering = f"the crowd gathers, {coming.crowd} users on each service\n\nanswers so far: {said}"
+        self._gathering = f"the crowd gathers, {_users(coming.crowd)} on each service\n\nanswers so far: {said}"
 
     def _frame(self, width: int, height: int) -> RenderableType:
         board = self.show.board
@@ -216,12 +217,18 @@ class Racing:
 def _headline(coming: Coming) -> str:
     question = coming.question
     title = f": {question.title}" if question.title else ""
-    where = f", in a crowd of {coming.crowd} users on each service" if coming.crowd else ""
+    where = f", in a crowd of {_users(coming.crowd)} on each service" if coming.crowd else ""
     return f"heat {coming.number} of {coming.of}{title}{where}" if coming.of > 1 else where.lstrip(", ")
 
 
+def _users(many: int) -> str:
+    return f"{many} user{'' if many == 1 else 's'}"
+
+
 async def _confirm_crowd(show: Show, given: RaceInput, options: DemoOptions) -> None:
-    """Ask before other machines are loaded; refuse where nobody can be asked. Raises UsageError."""
+    """Ask before other machines are loaded; refuse where nobody can be asked. Raises UsageError, ResourceLimitError."""
+    if given.crowd:
+        check_crowd(given.crowd, len(show.names))  # before the first heat, not when the crowd comes
     far = [service.name for service in show.opened.services if not is_loopback(service.url)]
     if not given.crowd or options.yes or not far:
         return

@@ -13,6 +13,7 @@ from inference_bench.orchestration.race_orchestrator import RaceHeat
 from inference_bench.orchestration.race_statistics import CrowdEffect, RacerFigures, RaceStatistics, ttft_of
 from inference_bench.results.comparison import Pair
 from inference_bench.results.comparison_words import percent_words, sentence
+from inference_bench.testing.crowd import SETTLE_SECONDS
 
 _LONG = 600
 _MISSING = "-"
@@ -27,7 +28,8 @@ def race_report(found: RaceStatistics, *, simulated: bool) -> Iterable[Renderabl
     yield from _doubts(found.figures)
     yield from _verdicts(found)
     if found.crowd:
-        yield Text(f"\nIn the crowd: {found.crowd[0].users} background users on each service", style="bold")
+        users = f"{found.crowd[0].users} background user{'' if found.crowd[0].users == 1 else 's'}"
+        yield Text(f"\nIn the crowd: {users} on each service", style="bold")
         yield _crowd_table(found.crowd)
         yield from _crowd_notes(found.crowd)
     yield from _waiting(found)
@@ -119,11 +121,18 @@ def _times(one: CrowdEffect) -> str:
 
 
 def _crowd_notes(effects: Sequence[CrowdEffect]) -> Iterable[Text]:
-    without = sorted({one.reason for one in effects if one.reason is not None})
-    if without:
-        yield Text(f"  no interval for the ratio: {'; '.join(without)}", style="dim")
-    else:
+    if any(one.decision is not None for one in effects):
         yield Text(f"  in brackets the {percent_words(0.95)} interval of the ratio over pairs of heats", style="dim")
+    for one in effects:
+        if one.reason is not None:
+            yield Text(f"  {clean(one.name)}: no interval for the ratio: {one.reason}", style="dim")
+    unsettled = effects[0].unsettled
+    if unsettled:
+        yield Text(
+            f"  {unsettled} heat{'' if unsettled == 1 else 's'} in the crowd began after {SETTLE_SECONDS:g} s, before "
+            "the crowd had had its first answers: its load was still growing",
+            style="yellow",
+        )
 
 
 def _waiting(found: RaceStatistics) -> Iterable[Text]:
@@ -134,7 +143,7 @@ def _waiting(found: RaceStatistics) -> Iterable[Text]:
     for one in told:
         wait, speed = one.ttft.mean or 0.0, one.tokens_per_second.mean
         pace = "" if speed is None else f"; then {pace_words(speed)}"
-        yield Text(f"  {one.name}: {wait:,.0f} ms to first words: {wait_words(wait)}{pace}")
+        yield Text(f"  {one.name}: {wait:,.1f} ms to first words: {wait_words(wait)}{pace}")
     if found.saving is not None:
         yield Text(f"  {found.saving.words}")
     elif len(told) > 1:

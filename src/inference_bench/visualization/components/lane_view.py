@@ -104,7 +104,9 @@ def boxed(view: LaneView, width: int, height: int) -> list[Text]:
 def banded(view: LaneView, width: int, height: int) -> list[Text]:
     """Return `height` lines of exactly `width` cells: name, facts and state on a rule, the figures, the answer."""
     columns = [fitted(part, max(part.cell_len, _COLUMN)) for part in view.figures]
-    figures = Text.assemble(*columns, view.place_mark)
+    place = view.place_mark
+    whole = sum(part.cell_len for part in (*columns, place)) <= width
+    figures = Text.assemble(*columns, place) if whole or not place else Text.assemble(place, " ", *columns)
     return _exactly([_rule(view, width), figures, *view.answer(width, max(0, height - 2))], width, height)
 
 

@@ -1,5 +1,7 @@
 """What stays on the screen after a heat: places, the times they rest on, the rule, and all that limits them."""
 
+from typing import Final
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,7 +13,8 @@ from inference_bench.live.podium import Finish, Podium
 from inference_bench.visualization.components import race_words as words
 from inference_bench.visualization.theme import BAD
 
-_MISSING = "-"
+LEAST_WHOLE: Final = 60  # columns that all figures of a result need; narrower ones show what decided
+_MISSING: Final = "-"
 
 
 def race_result(board: Board, width: int, *, recording: str | None) -> RenderableType:
@@ -59,13 +62,15 @@ def _title(board: Board, recording: str | None) -> Text:
 
 def _table(board: Board, podium: Podium, width: int) -> Table:
     to_tokens = "to the same\ntokens, ms" if podium.tokens is None else f"to {podium.tokens:,}\ntokens, ms"
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=min(width, 100) if width < 60 else None)
+    narrow = width < LEAST_WHOLE
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=width if narrow else None)
     made.add_column("place", no_wrap=True)
     made.add_column("service", overflow="fold")
-    for heading in (to_tokens, "TTFT,\nms", "tokens\nper s", "tokens", "E2E,\nms"):
+    further = () if narrow else ("tokens\nper s", "tokens", "E2E,\nms")
+    for heading in (to_tokens, "TTFT,\nms", *further):
         made.add_column(heading, justify="right", overflow="fold")
     for finish in podium.finishes:
-        made.add_row(*_row(board, finish))
+        made.add_row(*_row(board, finish)[: len(made.columns)])
     return made
 
 
