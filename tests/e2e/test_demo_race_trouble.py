@@ -123,6 +123,17 @@ def test_what_was_over_is_kept_when_the_measuring_process_dies(urls: dict[str, s
     assert all(heat["lanes"]["vllm-good"]["ok"] for heat in heats)
 
 
+def test_a_crowd_too_large_for_this_machine_is_refused_before_the_race(urls: dict[str, str], tmp_path: Path) -> None:
+    args = ["--mode", "race", "--crowd", "512", "--max-tokens", "8", *options(urls, "vllm-good")]
+    with start("demo", *args, cwd=tmp_path) as race:
+        psutil.Process(race.pid).rlimit(psutil.RLIMIT_NOFILE, (300, 300))
+        done = race.finish()
+    assert done.code not in (0, 130), done.said()
+    assert "open files" in done.errors[0]
+    assert "--workers" not in done.err  # an option of benchmark
+    assert "first token" not in done.err
+
+
 def test_a_full_disk_costs_the_recording_and_not_the_race(urls: dict[str, str], tmp_path: Path) -> None:
     args = ["--mode", "race", "--max-tokens", "200", "--save", "r.json", "--record", "r.jsonl"]
     with start("demo", *args, *options(urls, "vllm-good"), cwd=tmp_path) as race:

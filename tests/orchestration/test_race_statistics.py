@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from inference_bench.cli.utils.race_views import race_report
 from inference_bench.config.models import ComparisonSettings
 from inference_bench.live.events import LaneFacts, Outcome
 from inference_bench.live.podium import Finish, Podium
@@ -125,6 +126,8 @@ def test_a_machine_that_could_not_tell_names_nobody(sign: str) -> None:
         run = [replace(one, send_lag_ms={"slow": 0.1, "fast": 25.0}) for one in run]
     found = found_in(run)
     assert "invalid" in {one.validity.verdict for one in found.figures}
+    reasons = [reason for one in found.figures for reason in one.validity.reasons]
+    assert not any("p99" in reason for reason in reasons)  # eight heats have none
     assert pair_of(found, "finish_ms").verdict == "not_comparable"
     assert "invalid" in (pair_of(found, "finish_ms").reason or "")
     assert found.saving is None
@@ -151,6 +154,21 @@ def test_the_crowd_is_compared_with_the_heat_before_it() -> None:
     assert found_in(alone).crowd == ()
     # The crowd's heats stay out of the race's own figures.
     assert found_in(run).figures == found_in(alone).figures
+
+
+def test_a_machine_that_its_own_crowd_starved_gives_no_interval() -> None:
+    alone = heats(5, slow=noisy(100, 1500, 1), fast=noisy(60, 1000, 2))
+    among = [heat(number, {"slow": (300.0 + number, 4000), "fast": (62, 1100)}, crowd=16) for number in range(1, 6)]
+    among = [replace(one, late_ms=900.0, settled=number > 1) for number, one in enumerate(among)]
+    found = found_in([*alone, *among])
+    for effect in found.crowd:
+        assert effect.decision is None
+        assert "could not run for 900 ms" in (effect.reason or "")
+        assert effect.unsettled == 2
+    assert {one.validity.verdict for one in found.figures} == {"valid"}
+    said = "\n".join(str(block) for block in race_report(found, simulated=False))
+    assert "slow: invalid: a worker could not run for 900 ms" in said
+    assert "2 heats in the crowd began after 8 s" in said
 
 
 def test_few_heats_in_a_crowd_have_no_interval() -> None:

@@ -130,4 +130,6 @@ def _crowd(one: CrowdEffect) -> dict[str, object]:
         "reason": one.reason,
         "background_answers": one.answers,
         "background_failures": one.failures,
+        "unsettled_heats": one.unsettled,
+        "validity": {"verdict": one.validity.verdict, "reasons": one.validity.reasons},
     }

@@ -7,7 +7,7 @@ an engine, and sends in a seeded random order, so that nobody is always the firs
 import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -66,7 +66,10 @@ class Coming:
 
 @dataclass(frozen=True, slots=True)
 class RaceHeat:
-    """A heat that was run: who was there, how each exchange ended by name, the places. No bytes are kept."""
+    """A heat that was run: who was there, how each exchange ended by name, the places. No bytes are kept.
+
+    `settled` is whether its crowd, where it had one, had as many answers as users before the heat began.
+    """
 
     coming: Coming
     lanes: tuple[LaneFacts, ...]
@@ -77,6 +80,7 @@ class RaceHeat:
     first_merged: Mapping[str, bool]
     send_lag_ms: Mapping[str, float]
     crowd_counts: Mapping[str, tuple[int, int]]
+    settled: bool = True
 
     def finish_ms(self, service: str) -> float | None:
         """Return a service's time to the heat's common number of tokens; None for one without a place."""
@@ -115,9 +119,9 @@ async def run_heat(
             def counts() -> dict[str, tuple[int, int]]:
                 return {name: (count.ok, count.failed) for name, count in crowd.counts.items()}
 
-            await crowd.settled(show.stop, lambda: on_crowd(counts()))
+            settled = await crowd.settled(show.stop, lambda: on_crowd(counts()))
             outcome = await _heat(show, settings, given, coming)
-            return _kept(show, coming, outcome, counts())
+            return replace(_kept(show, coming, outcome, counts()), settled=settled)
 
 
 async def _heat(show: Show, settings: Settings, given: RaceInput, coming: Coming) -> HeatOutcome:

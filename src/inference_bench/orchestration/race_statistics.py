@@ -47,7 +47,8 @@ class RacerFigures:
 class CrowdEffect:
     """TTFT of one service alone and among `users` background users on each service: medians in ms, None when missing.
 
-    `decision` is the ratio crowd over alone with its interval; None with fewer than three pairs. In `unsettled` of the
+    `decision` is the ratio crowd over alone with its interval; None with fewer than three pairs, and where `validity`
+    says that this machine, which sends for the crowd too, could not tell. In `unsettled` of the
     heats the crowd had not had its first answers when the race began: what it loads a service with was still growing.
     """
 
@@ -59,7 +60,8 @@ class CrowdEffect:
     reason: str | None
     answers: int
     failures: int
-    unsettled: int = 0
+    unsettled: int
+    validity: Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,18 +250,28 @@ def _crowd_effect(name: str, heats: Sequence[RaceHeat], *, seed: int) -> CrowdEf
     pairs = min(len(alone), len(among))
     crowd, quiet = _blocks(ttft_of, among[:pairs], name), _blocks(ttft_of, alone[:pairs], name)
     estimate = paired(crowd, quiet, _STATISTIC, seed=seed)
-    decision = None if isinstance(estimate, NotComparable) else decide([Hypothesis(estimate, "less")])[0]
+    crowd_ttft = _distribution(ttft_of, name, among)
+    validity = _validity(name, [heat for heat in among if ttft_of(heat, name) is not None], _middle(crowd_ttft))
+    decision: Decision | None = None
+    reason: str | None = None
+    if isinstance(estimate, NotComparable):
+        reason = estimate.reason.replace("block", "heat")
+    elif validity.verdict == "invalid":
+        reason = f"the heats in the crowd are invalid: {validity.reasons[0]}"
+    else:
+        decision = decide([Hypothesis(estimate, "less")])[0]
     counts = [heat.crowd_counts.get(name, (0, 0)) for heat in among]
     return CrowdEffect(
         name=name,
         users=max((heat.coming.crowd for heat in among), default=0),
         alone_ms=_middle(_distribution(ttft_of, name, alone)),
-        crowd_ms=_middle(_distribution(ttft_of, name, among)),
+        crowd_ms=_middle(crowd_ttft),
         decision=decision,
-        reason=estimate.reason.replace("block", "heat") if isinstance(estimate, NotComparable) else None,
+        reason=reason,
         answers=sum(ok for ok, _ in counts),
         failures=sum(failed for _, failed in counts),
         unsettled=sum(not heat.settled for heat in among),
+        validity=validity,
     )
 
 

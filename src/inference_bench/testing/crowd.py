@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from inference_bench.api.exchange import Timeouts
+from inference_bench.errors import ResourceLimitError
 from inference_bench.testing.frames import Stage, Tally
 from inference_bench.testing.limits import Need, check_limits
 from inference_bench.testing.pool import JobTuple, WorkerPool
@@ -33,6 +34,14 @@ class CrowdCount:
     failed: int = 0
 
 
+def check_crowd(users: int, services: int) -> None:
+    """Raise ResourceLimitError when this machine cannot carry so many users on each of so many services."""
+    try:
+        check_limits([Need(CROWD, users * services, users)])
+    except ResourceLimitError as error:
+        raise ResourceLimitError(error.message, hint="raise the limit, or bring a smaller crowd") from None
+
+
 class Crowd:
     """`users` background users on each service, from entering to leaving the block. `counts` grows meanwhile.
 
@@ -51,7 +60,7 @@ class Crowd:
         number: int,
         journal: Path,
     ) -> None:
-        check_limits([Need(CROWD, users * len(services), users)])
+        check_crowd(users, len(services))
         self.users = users
         self.counts: dict[str, CrowdCount] = {service.name: CrowdCount() for service in services}
         self._services = services

@@ -18,6 +18,7 @@ class Facts:
     """What is known of one service in one test; None where a sign does not apply or was not told."""
 
     send_lag_p99_ms: float | None = None
+    send_lag_median_ms: float | None = None  # instead, of too few requests to have that percentile
     ttft_median_ms: float | None = None
     rate_sent_over_asked: float | None = None
     merged_first_token_share: float | None = None
@@ -66,10 +67,11 @@ def judge(facts: Facts) -> Judgement:
         if level != "valid":
             found.append(Finding(sign, level, text))
 
-    if facts.send_lag_p99_ms is not None:
-        median = facts.ttft_median_ms or 0.0
-        level = _over(facts.send_lag_p99_ms, max(2.0, 0.01 * median), max(10.0, 0.05 * median))
-        note("send_lag", level, f"requests were sent late: send_lag p99 {facts.send_lag_p99_ms:.1f} ms")
+    for lag, statistic in ((facts.send_lag_p99_ms, "p99"), (facts.send_lag_median_ms, "median")):
+        if lag is not None:
+            median = facts.ttft_median_ms or 0.0
+            level = _over(lag, max(2.0, 0.01 * median), max(10.0, 0.05 * median))
+            note("send_lag", level, f"requests were sent late: send_lag {statistic} {lag:.1f} ms")
     if facts.rate_sent_over_asked is not None:
         level = _under(facts.rate_sent_over_asked, 0.99, 0.95)
         note("rate", level, f"only {facts.rate_sent_over_asked:.1%} of the rate asked for was sent")

@@ -31,6 +31,7 @@ def race_report(found: RaceStatistics, *, simulated: bool) -> Iterable[Renderabl
         users = f"{found.crowd[0].users} background user{'' if found.crowd[0].users == 1 else 's'}"
         yield Text(f"\nIn the crowd: {users} on each service", style="bold")
         yield _crowd_table(found.crowd)
+        yield from _doubts(found.crowd)
         yield from _crowd_notes(found.crowd)
     yield from _waiting(found)
 
@@ -79,7 +80,7 @@ def _with_interval(found: Distribution) -> str:
     return f"{found.mean:,.1f}{within}"
 
 
-def _doubts(figures: Sequence[RacerFigures]) -> Iterable[Text]:
+def _doubts(figures: Sequence[RacerFigures | CrowdEffect]) -> Iterable[Text]:
     for one in figures:
         if one.validity.verdict != "valid":
             reasons = clean("; ".join(one.validity.reasons), limit=_LONG)
