@@ -21,6 +21,8 @@ def test_the_list_is_whole_and_fits(tmp_path: Path, columns: int) -> None:
     for scenario in scenarios():
         assert f"{scenario.number}   {scenario.name}" in lines
         assert scenario.persona in words
+        for number, prompt in enumerate(scenario.prompts, start=1):
+            assert f"{number} {' '.join(prompt.split())[:50]}" in words
     for number, canned in enumerate(canned_prompts(), start=1):
         assert f"{number}   {canned.title}" in lines
         assert " ".join(canned.prompt.split()) in words

@@ -13,6 +13,7 @@ from inference_bench.workloads.scenarios import Scenario, scenarios
 _WIDEST: Final = 100  # longer lines are hard to read
 _INDENT: Final = 4
 _FIRST_WORDS: Final = 160  # characters of a script's first question
+_ALONE: Final = 72  # and of a question that is asked alone: a line on most terminals
 
 
 def print_list() -> None:
@@ -44,4 +45,6 @@ def _print_scenario(scenario: Scenario, indented: Callable[[str, str], None]) ->
     indented(scenario.persona, "")
     indented(f"First: {shorten(question, _FIRST_WORDS, placeholder=' …')}", "dim")
     turns, prompts = len(scenario.script), len(scenario.prompts)
-    indented(f"{turns} scripted turns; with --prompt 1 to {prompts}, one of its questions alone", "dim")
+    indented(f"{turns} scripted turns; with --prompt 1 to {prompts}, one of its questions alone:", "dim")
+    for number, prompt in enumerate(scenario.prompts, start=1):
+        indented(shorten(f"{number}  {prompt}", _ALONE, placeholder=" …"), "dim")
