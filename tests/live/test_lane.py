@@ -146,3 +146,10 @@ def test_any_split_of_an_answer_reads_the_same(text: str, seed: int) -> None:
 def test_a_lane_that_is_not_there_is_passed_over(lane: int) -> None:
     board = board_of([heat("a", "b"), Chunk(lane, START, START, "x", "", 1), failure(lane)])
     assert [one.phase for one in board.lanes] == [Phase.WAITING, Phase.WAITING]
+
+
+@pytest.mark.parametrize(("first", "tpot"), [(None, 100.0), (0, 50.0), (1, 100.0), (2, None)])
+def test_the_time_per_token_is_that_of_the_metrics(first: int | None, tpot: float | None) -> None:
+    told = {"output_tokens": 2, "first_chunk_tokens": first, "text_chunks": 2}
+    outcome = Outcome(ok=True, first_token_ns=0, last_token_ns=100 * MS, **told)  # type: ignore[arg-type]
+    assert outcome.tpot_ms == tpot

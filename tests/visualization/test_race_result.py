@@ -12,6 +12,8 @@ from rich.console import Console
 from inference_bench.live.events import Chunk, Heat, HeatEnded, LiveEvent
 from inference_bench.visualization.components.plain_race import LONGEST_ANSWER, PlainRace
 from inference_bench.visualization.components.podium_view import race_result, result_line
+from inference_bench.visualization.web.shown import Shown
+from inference_bench.visualization.web.state import picture_of
 from live_events import MS, START, answer, board_of, facts, failure, heat, heats
 
 END = HeatEnded(START + 999 * MS)
@@ -173,3 +175,14 @@ def test_chunks_are_no_lines_and_the_answer_is_bounded(count: int) -> None:
     assert lines[-1].endswith(f"t{count - 1}")
     assert len(lines[-1]) <= LONGEST_ANSWER
     assert ("the last 2,000 characters" in lines[-2]) == (count > 1_000)
+
+
+def test_who_was_sent_after_the_common_start_is_named_and_then_nobody_says_all_started_at_once() -> None:
+    late = answer(1, [100, 200], start_ns=START + 565 * MS)
+    shown = " ".join(result([heat("near", "far"), *answer(0, [100, 200]), *late, END]).split())
+    assert "Sent after the common start: far 565.0 ms; times count from each lane's own sending" in shown
+    assert "same instant" not in shown
+    assert "They may share a host" in shown
+    board = board_of([heat("near", "far"), *answer(0, [100, 200]), *late, END])
+    picture = picture_of(board, Shown((), lambda: START), None)
+    assert "far 565.0 ms" in str(picture.values["late"])

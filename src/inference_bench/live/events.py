@@ -108,7 +108,7 @@ class Outcome:
     def tpot_ms(self) -> float | None:
         """(last_token - first_token) / (output_tokens - tokens in the first chunk); missing below 2 tokens."""
         spent = _between(self.first_token_ns, self.last_token_ns)
-        later = (self.output_tokens or 0) - (self.first_chunk_tokens or 1)
+        later = (self.output_tokens or 0) - (1 if self.first_chunk_tokens is None else self.first_chunk_tokens)
         usable = self.ok and self.text_chunks >= 2 and later > 0
         return spent / later if usable and spent is not None else None
 

@@ -110,7 +110,8 @@ def _notes(board: Board, podium: Podium) -> list[str]:
         if thinking is not None:
             said.append(f"{name}: {thinking}")
     if board.heat is not None and len(board.lanes) > 1:
-        said.append(_capital(words.SAME_INSTANT))
+        late = words.sent_late_words(board)
+        said += [_capital(words.SAME_INSTANT)] if late is None else [_capital(late), _capital(words.SHARED_HOST)]
     return said
 
 

@@ -8,7 +8,9 @@ from inference_bench.live.podium import Finish
 
 LATE_MS = 2.0  # a stop of the measuring process that small differences do not survive
 MS_UP_TO = 1_000.0  # longer times are told in seconds: a lane has not the room
-SAME_INSTANT = "all start at the same instant; they may share a host, and then slow each other"
+SENT_LATE_MS = 5.0  # after the common start: more than sending to four lanes takes
+SHARED_HOST = "they may share a host, and then slow each other"
+SAME_INSTANT = f"all start at the same instant; {SHARED_HOST}"
 SIMULATED = "SIMULATED ENGINES"
 RECORDING = "RECORDING"
 _KINDS = {"race": "Race", "conversation": "Conversation", "chat": "Chat"}
@@ -120,6 +122,16 @@ def time_words(board: Board, place: int) -> str | None:
     ms = finish.to_tokens_ms
     time = f"{ms:,.1f} ms" if ms < MS_UP_TO else f"{ms / 1e3:,.3f} s"
     return f"{'~' if finish.estimated else ''}{time} to {board.podium.tokens:,}"
+
+
+def sent_late_words(board: Board) -> str | None:
+    """Return whose request went out after the common start, as one does whose connection was not there yet."""
+    marks = [(lane, lane.sent_ns if lane.outcome is None else lane.outcome.sent_ns) for lane in board.lanes]
+    late = [(lane, (sent - lane.start_ns) / 1e6) for lane, sent in marks if sent is not None]
+    said = [f"{name_of(lane.facts)} {ms:,.1f} ms" for lane, ms in late if ms > SENT_LATE_MS]
+    if not said:
+        return None
+    return f"sent after the common start: {', '.join(said)}; times count from each lane's own sending"
 
 
 def late_words(board: Board) -> str | None:

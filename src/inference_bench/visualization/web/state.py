@@ -24,6 +24,7 @@ from inference_bench.visualization.components.race_words import (
     placed,
     rate_words,
     seconds,
+    sent_late_words,
     thinking_words,
     trouble_words,
     ttft_words,
@@ -61,7 +62,7 @@ def picture_of(board: Board, shown: Shown, busy: str | None) -> Picture:
         "lanes": [_lane(lane, board, place, now, running=running) for place, lane in enumerate(lanes)],
         "rule": _rule(board, running=running),
         "notes": None if board.podium is None else _notes(board.podium),
-        "late": late_words(board) if board.podium is not None else None,
+        "late": _late(board) if board.podium is not None else None,
     }
     return Picture(now, board.heat, lanes, values)
 
@@ -87,6 +88,10 @@ def _rule(board: Board, *, running: bool) -> str | None:
 def _notes(podium: Podium) -> str:
     estimated = any(finish.estimated for finish in podium.finishes)
     return f"{ESTIMATED} {PROVES}" if estimated else PROVES
+
+
+def _late(board: Board) -> str | None:
+    return ". ".join(filter(None, (late_words(board), sent_late_words(board)))) or None
 
 
 def _lane(lane: Lane, board: Board, place: int, now_ns: int, *, running: bool) -> dict[str, object]:
