@@ -78,9 +78,10 @@ def test_a_resized_terminal_is_whole_with_the_next_frame(urls: dict[str, str], t
 
 
 def fits(lines: list[str], columns: int) -> bool:
-    """Whether the frame of this width has been drawn: its lanes reach to the edge and not beyond."""
+    """Whether the whole frame of this width has been drawn: its lanes reach to the edge and not beyond."""
     heads = headings(lines)
-    return bool(heads) and all(columns - 3 <= cell_len(line.rstrip()) <= columns for line in heads)
+    edges = [*heads, *(line for line in lines if line.startswith(("│", "╰")))]
+    return bool(heads) and all(columns - 3 <= cell_len(line.rstrip()) <= columns for line in edges)
 
 
 @pytest.mark.parametrize(("key", "code"), [("C-c", 130), ("q", 0)])
