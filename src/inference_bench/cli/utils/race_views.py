@@ -148,7 +148,7 @@ def _waiting(found: RaceStatistics) -> Iterable[Text]:
     if found.saving is not None:
         yield Text(f"  {found.saving.words}")
     elif len(told) > 1:
-        yield Text("  no time saved is claimed: these heats show no difference in TTFT between the extremes")
+        yield Text("  no time saved is claimed: these heats do not show that the extremes differ in TTFT")
     yield Text(f"  {SOURCE}; {READING_SOURCE}", style="dim")
 
 
