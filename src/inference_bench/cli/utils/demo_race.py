@@ -265,7 +265,8 @@ def _print_last(show: Show, heats: Sequence[RaceHeat]) -> None:
 
 def _exit_code(show: Show, heats: Sequence[RaceHeat]) -> int:
     if show.stop.is_set() and not show.left:
-        raise InterruptedRunError("interrupted; the heats that were over are kept")
+        kept = any(not heat.interrupted for heat in heats)
+        raise InterruptedRunError("interrupted; " + ("the heats that were over count" if kept else "no heat was over"))
     silent = answered_nothing(heats)
     if silent:
         error_line(f"{', '.join(silent)} answered not a single request")
