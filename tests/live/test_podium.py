@@ -53,20 +53,32 @@ def test_ties_are_to_the_best_of_them_and_do_not_chain() -> None:
     assert [(one.place, one.tied) for one in found.finishes] == [(1, True), (1, True), (3, True), (3, True)]
 
 
-def test_doubt_about_a_mark_widens_the_tie() -> None:
-    found = podium(answer(0, [1, 100], doubt_ns=9 * MS), answer(1, [1, 109.9]))
+def test_the_doubt_of_the_later_one_makes_a_tie() -> None:
+    found = podium(answer(0, [1, 100]), answer(1, [1, 109.9], doubt_ns=9 * MS))
     assert places(found) == [1, 1]
-    assert found.tolerance_ms == 10
+    assert [found.of(lane).doubt_ms for lane in (0, 1)] == [0, 9]
+    assert "shared a read" in found.rule
+    # A mark is never early: the sooner one's doubt can only make it sooner.
+    assert places(podium(answer(0, [1, 100], doubt_ns=9 * MS), answer(1, [1, 109.9]))) == [1, 2]
+
+
+def test_the_doubt_of_one_lane_ties_no_others() -> None:
+    """The third may have come at any time; of the first two it is plain who was first."""
+    found = podium(answer(0, [1, 1000]), answer(1, [1, 3000]), answer(2, [1, 5000], doubt_ns=4900 * MS))
+    assert places(found) == [1, 2, 1]
+    assert [finish.lane for finish in found.finishes] == [0, 2, 1]
+    after = podium(answer(0, [1, 1000]), answer(1, [1, 5000], doubt_ns=4900 * MS), answer(2, [1, 6000]))
+    assert places(after) == [1, 1, 3]
 
 
 def test_chunks_that_shared_a_read_may_have_come_sooner() -> None:
     """The third and fourth chunk came in one read, somewhere after the second: no order within these 40 ms is known."""
     merged = answer(0, [20, 60, 100, 100, 140])
     assert places(podium(merged, answer(1, [20, 40, 61]))) == [1, 1]
-    assert podium(merged, answer(1, [20, 40, 61])).tolerance_ms == 41
+    assert podium(merged, answer(1, [20, 40, 61])).of(0).doubt_ms == 40
     assert places(podium(merged, answer(1, [20, 40, 58]))) == [2, 1]
-    assert podium(merged, answer(1, [20, 61])).tolerance_ms == 1  # the second chunk came alone
-    assert podium(merged, answer(1, [20, 40, 60, 61])).tolerance_ms == 41
+    assert podium(merged, answer(1, [20, 61])).of(0).doubt_ms == 0  # the second chunk came alone
+    assert podium(merged, answer(1, [20, 40, 60, 61])).of(0).doubt_ms == 40
 
 
 def test_doubt_of_one_without_a_place_does_not() -> None:

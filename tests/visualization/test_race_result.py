@@ -72,7 +72,7 @@ def test_ties_estimates_failures_and_thinking_are_said() -> None:
     assert "b failed: http_5xx (HTTP 503): [red]overloaded[/red] [2J" in shown
     assert "c: 2 tokens of thinking count as tokens" in shown
     assert "its answer began after 30.0 ms" in shown
-    assert "are ties" in shown
+    assert "ties are" in shown
 
 
 def test_nothing_is_said_that_is_not_so() -> None:

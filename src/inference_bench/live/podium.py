@@ -5,7 +5,7 @@ whole answer would reward the shorter one. Differences within what can be measur
 proves nothing: that is for several heats and the comparison engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
@@ -21,8 +21,9 @@ _MS = 1e6
 class Finish:
     """A lane at the end of a heat. `place` is None, with the `reason`, for one that has no place.
 
-    `to_tokens_ms` is the time from sending to the arrival of the podium's number of tokens. `estimated` says that the
-    tokens of its chunks were not told, and its answer's tokens are spread evenly over them.
+    `to_tokens_ms` is the time from sending to the arrival of the podium's number of tokens; it may be too long by
+    `doubt_ms`, for chunks that shared a read came somewhere after the read before. `estimated` says that the tokens of
+    its chunks were not told, and its answer's tokens are spread evenly over them.
     """
 
     lane: int
@@ -31,6 +32,7 @@ class Finish:
     to_tokens_ms: float | None = None
     estimated: bool = False
     reason: str | None = None
+    doubt_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,11 @@ class Podium:
         """The rule in words."""
         if self.tokens is None:
             return "no places: fewer than two services gave a text of two tokens or more that could be counted"
+        doubted = any(finish.doubt_ms > 0 for finish in self.finishes)
+        more = ", and where chunks shared a read, orders that nobody can tell" if doubted else ""
         return (
             f"placed by the time from sending to {self.tokens} tokens, the most that all reached; "
-            f"differences up to {self.tolerance_ms:.1f} ms are ties"
+            f"ties are differences up to {self.tolerance_ms:.1f} ms{more}"
         )
 
 
@@ -65,24 +69,39 @@ def podium_of(lanes: Sequence[Lane]) -> Podium:
         reasons |= dict.fromkeys(counted, "there is nobody to compare it with")
         return Podium(None, TIE_NS / _MS, tuple(Finish(lane, None, reason=reasons[lane]) for lane in sorted(reasons)))
     tokens = min(pace.tokens for pace in counted.values())
-    doubts = [max(_doubt(lanes[place]), pace.doubt_at(tokens)) for place, pace in counted.items()]
-    tolerance = TIE_NS + max(doubts)
+    doubts = {place: max(_doubt(lanes[place]), pace.doubt_at(tokens)) for place, pace in counted.items()}
     times = {place: pace.time_to(tokens) for place, pace in counted.items()}
-    finishes: list[Finish] = []
-    leader = 0
-    for order, lane in enumerate(sorted(times, key=times.__getitem__), start=1):
-        tied = bool(finishes) and times[lane] - times[finishes[leader].lane] <= tolerance
-        if not tied:
-            leader = order - 1
-        finishes.append(
-            Finish(lane, leader + 1, tied=False, to_tokens_ms=times[lane] / _MS, estimated=counted[lane].estimated)
-        )
-    shared = [finish.place for finish in finishes]
+    places = _places(times, doubts)
+    taken = list(places.values())
     placed = [
-        Finish(one.lane, one.place, shared.count(one.place) > 1, one.to_tokens_ms, one.estimated) for one in finishes
+        Finish(
+            lane,
+            place,
+            tied=taken.count(place) > 1,
+            to_tokens_ms=times[lane] / _MS,
+            estimated=counted[lane].estimated,
+            doubt_ms=doubts[lane] / _MS,
+        )
+        for lane, place in sorted(places.items(), key=lambda one: (one[1], times[one[0]]))
     ]
     left = [Finish(lane, None, reason=reasons[lane]) for lane in sorted(reasons)]
-    return Podium(tokens, tolerance / _MS, (*placed, *left))
+    return Podium(tokens, TIE_NS / _MS, (*placed, *left))
+
+
+def _places(times: Mapping[int, int], doubts: Mapping[int, int]) -> dict[int, int]:
+    """Return each lane's place: that of the first leader it is not certainly later than, else one of its own.
+
+    A mark may be late by its lane's doubt and never early, so the later lane's doubt alone can turn two around.
+    """
+    places: dict[int, int] = {}
+    leaders: list[int] = []
+    for order, lane in enumerate(sorted(times, key=times.__getitem__), start=1):
+        soonest = times[lane] - doubts[lane] - TIE_NS
+        leader = next((one for one in leaders if soonest <= times[one]), None)
+        places[lane] = order if leader is None else places[leader]
+        if leader is None:
+            leaders.append(lane)
+    return places
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ _HIDE = "*"
 
 
 class Veil:
-    """Hides secrets in one stream of text. What may be the beginning of one is held back until the next piece tells."""
+    """Hides secrets in one stream of text. What may be the beginning of one is held back until the next piece tells, and
+    not shown when none comes.
+    """
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = [secret for secret in secrets if len(secret) > UNSEEN]

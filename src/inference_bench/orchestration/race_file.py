@@ -25,8 +25,8 @@ def race_document(show: Show, given: RaceInput, heats: Sequence[RaceHeat], found
 
     Keys: schema_version, kind, created, program, simulated, stamp_source, nonce, runs, max_tokens, crowd, rule,
     services [{name, engine, told, simulated}], heats [{number, run, title, prompt, crowd, interrupted, late_ms,
-    tokens, tolerance_ms, lanes: {name: {place, tied, finish_ms, estimated, reason, ttft_ms, e2e_ms, tpot_ms, and the
-    outcome's own fields}}}], figures, verdicts (pairs as in comparison.json), crowd_effect, saving, sources.
+    tokens, tolerance_ms, lanes: {name: {place, tied, finish_ms, estimated, doubt_ms, reason, ttft_ms, e2e_ms, tpot_ms,
+    and the outcome's own fields}}}], figures, verdicts (pairs as in comparison.json), crowd_effect, saving, sources.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -85,6 +85,7 @@ def _lane(heat: RaceHeat, number: int, name: str) -> dict[str, object]:
         "tied": finish.tied,
         "finish_ms": finish.to_tokens_ms,
         "estimated": finish.estimated,
+        "doubt_ms": finish.doubt_ms,
         "reason": finish.reason,
     }
     if outcome is None:

@@ -250,6 +250,7 @@ class Worker:
         # Garbage of the stage before is collected between stages, never inside one.
         gc.collect()
         self._check.due_ns = time.monotonic_ns()
+        self._check.longest_ns = 0  # a stop before the stage is none of its own
 
     def _end_stage(self, schedule: Schedule) -> None:
         assert self._stage is not None
