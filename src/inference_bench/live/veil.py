@@ -7,8 +7,9 @@ _HIDE = "*"
 
 
 class Veil:
-    """Hides secrets in one stream of text. What may be the beginning of one is held back until the next piece tells, and
-    not shown when none comes.
+    """Hides secrets in one stream of text.
+
+    What may be the beginning of one is held back until the next piece tells, and not shown when none comes.
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:
