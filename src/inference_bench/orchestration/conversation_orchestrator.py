@@ -13,7 +13,7 @@ from inference_bench.config.models import Settings
 from inference_bench.live.events import Heat, Outcome
 from inference_bench.live.podium import Podium
 from inference_bench.orchestration.demo_orchestrator import Show
-from inference_bench.testing.live_session import Exchanged
+from inference_bench.testing.watched import Exchanged
 
 TALK_TOKENS: Final = 200  # of an answer, where nobody asked for another length: what reads well side by side
 KEPT_CHARACTERS: Final = (

@@ -14,7 +14,8 @@ from inference_bench.live.events import Finished, Heat, HeatEnded, LaneFacts, Li
 from inference_bench.orchestration.repeated_secrets import Secrets
 from inference_bench.orchestration.service_facts import told
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test, timeouts_of
-from inference_bench.testing.live_session import Exchanged, Heard, LiveSession
+from inference_bench.testing.live_session import Heard, LiveSession
+from inference_bench.testing.watched import Exchanged
 
 MOST_LANES = 4
 WARM_UP_TOKENS = 4

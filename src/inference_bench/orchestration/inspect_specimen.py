@@ -8,8 +8,8 @@ from inference_bench.api.protocols import EngineClient, StreamEvent, WireRequest
 from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.discovery.services import FoundService
 from inference_bench.orchestration.repeated_secrets import Secrets
-from inference_bench.testing.live_session import Exchanged, outcome_of
 from inference_bench.testing.rendering import ServiceUnderTest
+from inference_bench.testing.watched import Exchanged, outcome_of
 from inference_bench.visualization.components.payload_values import Asked, Field, Marks, Piece, Specimen
 
 

@@ -11,30 +11,23 @@ import itertools
 import os
 import pickle
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from inference_bench.api.clients import get_client
 from inference_bench.api.clock import kernel_stamps_work
 from inference_bench.api.exchange import Job, RawExchange, Timeouts
 from inference_bench.api.protocols import (
     ChatRequest,
-    EngineClient,
     ErrorClass,
-    ResponseDecoder,
-    StreamEvent,
-    WireRequest,
 )
-from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.errors import WorkerDiedError
-from inference_bench.live.events import Chunk, Finished, Outcome
-from inference_bench.live.veil import Veil
+from inference_bench.live.events import Chunk, Finished
 from inference_bench.testing.frames import FrameReader, Stage, unpack_exchange
 from inference_bench.testing.processes import Process, Processes, dismiss, started, tell
 from inference_bench.testing.rendering import ServiceUnderTest
+from inference_bench.testing.watched import Asked, Exchanged
 
 LEAD_NS = 300_000_000  # from the decision to the common start: time to open every connection
 END_SECONDS = 10.0
@@ -45,47 +38,12 @@ _INTERRUPTED = "interrupted"
 Listener = Callable[[Chunk | Finished], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """One exchange, whole: what was asked, the bytes and stamps of the answer, and what they say."""
-
-    request: ChatRequest
-    wire: WireRequest
-    raw: RawExchange
-    reading: Reading
-    outcome: Outcome
-
-
-@dataclass(slots=True)
-class _Asked:
-    service: int
-    request: ChatRequest
-    wire: WireRequest
-    client: EngineClient
-    decoder: ResponseDecoder
-    secrets: Sequence[str]
-    text: Veil
-    reasoning: Veil
-    carried: int = 0  # tokens of textless events: they belong to the next chunk that shows text
-
-    def chunks(self, events: Sequence[StreamEvent], at_ns: int, sent_ns: int) -> Iterator[Chunk]:
-        """Yield the chunks of text among decoded events."""
-        for event in events:
-            if event.text or event.reasoning:
-                tokens = None if event.tokens is None else event.tokens + self.carried
-                self.carried = 0
-                text, reasoning = self.text.over(event.text), self.reasoning.over(event.reasoning)
-                yield Chunk(self.service, at_ns, sent_ns, text, reasoning, tokens)
-            elif event.tokens:
-                self.carried += event.tokens
-
-
 @dataclass(slots=True)
 class _Heat:
     """What is under way: who was asked, who listens, what came back."""
 
     number: int
-    asked: dict[int, _Asked]
+    asked: dict[int, Asked]
     listener: Listener
     exchanged: dict[int, Exchanged]
     over: asyncio.Event
@@ -182,17 +140,10 @@ class LiveSession:
             self._heat = None
         return Heard(dict(sorted(heat.exchanged.items())), start, heat.late_ns / 1e6)
 
-    def _render(self, service: int, request: ChatRequest) -> _Asked:
-        sut = self._services[service]
-        if request.request_id is None:
-            request = replace(request, request_id=uuid.uuid4().hex)
-        wire = sut.client.render(request, sut.endpoint.model)
-        client = get_client(wire.dialect)
-        secrets = self._secrets[service]
-        decoder = client.decoder(stream=request.stream)
-        return _Asked(service, request, wire, client, decoder, secrets, Veil(secrets), Veil(secrets))
+    def _render(self, service: int, request: ChatRequest) -> Asked:
+        return Asked.of(service, self._services[service], request, self._secrets[service])
 
-    def _bytes(self, one: _Asked) -> bytes:
+    def _bytes(self, one: Asked) -> bytes:
         return self._services[one.service].target.wire_bytes(one.wire)
 
     async def _until_over(self, heat: _Heat, stop: asyncio.Event) -> None:
@@ -323,65 +274,14 @@ class LiveSession:
         one = heat.asked.get(seq)
         if one is None:
             return
-        for chunk in one.chunks(one.decoder.feed(piece), arrival_ns, sent_ns):
+        for chunk in one.read(piece, arrival_ns, sent_ns):
             heat.listener(chunk)
 
     def _exchange(self, heat: _Heat, raw: RawExchange) -> None:
         one = heat.asked.get(raw.job.seq)
         if one is None:
             return
-        if raw.status == 200 and raw.arrivals:
-            for chunk in one.chunks(one.decoder.finish(), raw.arrivals[-1], raw.sent_ns):
-                heat.listener(chunk)
-        reading = read_exchange(raw, one.client, stream=one.request.stream, keep_text=True)
-        outcome = outcome_of(raw, reading)
-        outcome = replace(
-            outcome,
-            request_id=one.request.request_id,
-            error_message=None if outcome.error_message is None else Veil(one.secrets).over(outcome.error_message),
-        )
-        heat.exchanged[one.service] = Exchanged(one.request, one.wire, raw, reading, outcome)
-        heat.listener(Finished(one.service, raw.end_ns, outcome))
-
-
-def outcome_of(raw: RawExchange, reading: Reading) -> Outcome:
-    """Return what a finished exchange says, as an event carries it."""
-    usage, error = reading.usage, reading.error
-    connected = raw.connected_ns and raw.connect_start_ns
-    return Outcome(
-        ok=reading.ok,
-        error_class=None if error is None else error.error_class.value,
-        error_message=None if error is None else error.message,
-        http_status=raw.status or None,
-        finish_reason=reading.finish_reason,
-        prompt_tokens=usage.prompt_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=usage.cached_tokens,
-        token_source=None if usage.output_tokens is None else "usage",
-        first_chunk_tokens=reading.first_chunk_tokens,
-        text_chunks=len(reading.chunks.arrivals),
-        sent_ns=raw.sent_ns or None,
-        first_token_ns=reading.first_token_ns,
-        last_token_ns=reading.last_token_ns,
-        end_ns=raw.end_ns or None,
-        connect_ms=(raw.connected_ns - raw.connect_start_ns) / 1e6 if connected else None,
-        doubt_ns=_doubt(reading),
-        simulated=reading.simulated,
-    )
-
-
-def _doubt(reading: Reading) -> int:
-    """By how much the first or the last token may have come sooner than its mark says, in ns.
-
-    A chunk alone in its read came at its stamp. One that shared its read came after the read before it.
-    """
-    chunks = reading.chunks
-    if not chunks.arrivals:
-        return 0
-    doubt = 0
-    if chunks.merged[0] and reading.first_token_after_ns is not None:
-        doubt = chunks.arrivals[0] - reading.first_token_after_ns
-    if chunks.merged[-1]:
-        before = [read for read in chunks.reads if read < chunks.reads[-1]]
-        doubt = max(doubt, chunks.arrivals[-1] - (before[-1] if before else chunks.arrivals[0]))
-    return max(0, doubt)
+        for chunk in one.rest(raw):
+            heat.listener(chunk)
+        exchanged = heat.exchanged[one.service] = one.ended(raw)
+        heat.listener(Finished(one.service, raw.end_ns, exchanged.outcome))
