@@ -17,6 +17,7 @@ from inference_bench.orchestration.service_orchestrator import (
     ask_everyone,
     found_services,
     open_services,
+    watched_services,
 )
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "run_benchmark",
     "run_heat",
     "statistics_of",
+    "watched_services",
 ]

@@ -101,6 +101,8 @@ def test_the_json_has_the_promised_keys_and_nothing_else_is_on_stdout(command: C
         "product": "vLLM",
         "version": "0.32.0",
         "url": server.url,
+        "reached_by": "manual URL",
+        "reached_through": "as configured",
         "model": "tiny-llama",
         "models": ["tiny-llama"],
         "context_length": 1024,
@@ -118,6 +120,7 @@ def test_the_json_has_the_promised_keys_and_nothing_else_is_on_stdout(command: C
         "source": "configured",
         "notes": [],
         "evidence": ["GET /version", "GET /v1/models"],
+        "cluster": None,
     }
     assert down.keys() == up.keys()
     assert (down["name"], down["health"], down["product"], down["elapsed_ms"]) == ("tgi", "unreachable", None, None)

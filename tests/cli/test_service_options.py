@@ -141,7 +141,7 @@ def test_they_become_settings(tmp_path: Path) -> None:
     assert given == [("ollama-x", "ollama", "http://c", "m"), (None, None, "http://d", None)]
 
 
-def test_loading_says_which_configuration_and_what_nothing_uses(
+def test_loading_says_which_configuration_and_which_variable_sets_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reset_display()
@@ -155,5 +155,4 @@ def test_loading_says_which_configuration_and_what_nothing_uses(
     assert shown.err.splitlines() == [
         "Configuration: x.yaml",
         "Note: VLLM_BENCHMARK_IMAGE sets nothing: a setting is written VLLM_BENCHMARK__SECTION__KEY",
-        "Note: services.namespace is set but not used: searching Kubernetes is not available yet",
     ]

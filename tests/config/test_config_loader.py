@@ -240,12 +240,6 @@ def test_endpoints_that_are_put_out_are_still_held_to_their_rules(how: dict[str,
     assert "x.yaml:5: services.endpoints[1].url: must start with http:// or https://" in lines[2]
 
 
-def test_keys_that_nothing_reads_yet_are_told_only_when_they_were_changed(tmp_path: Path) -> None:
-    assert load(tmp_path, "services: {namespace: null}").unused() == {}
-    told = load(tmp_path, "comparison: {min_effect: 0.1}\nservices: {namespace: x}").unused()
-    assert set(told) == {"services.namespace"}
-
-
 def test_the_redacted_configuration_is_json_and_hides_header_values(tmp_path: Path) -> None:
     text = "services: {endpoints: [{url: http://a, headers: {x-tenant: blue, x-token: env:TOKEN}}]}"
     plain = redacted_config(load(tmp_path, text).settings)

@@ -15,11 +15,12 @@ from inference_bench.config.shipped import SHIPPED_FILES, shipped_text, write_sh
 from inference_bench.errors import UsageError
 
 # The contract's table: section by section, every key. Beyond it: `ttft_test.slo` and `slo.limits`, without which there
-# is no slo per test, and none for any metric and statistic.
+# is no slo per test, and none for any metric and statistic; `services.context` and `services.port_forward`, so that a
+# file can say which cluster is searched and how its services are reached, as options do.
 CONTRACT = {
     "benchmark": "name description model seed",
-    "services": "namespace discovery simulate timeout_seconds idle_timeout_seconds connect_timeout_seconds "
-    "health_check_retries endpoints",
+    "services": "namespace context port_forward discovery simulate timeout_seconds idle_timeout_seconds "
+    "connect_timeout_seconds health_check_retries endpoints",
     "services.endpoints.0": "name engine url model api_key_env ca_file insecure_skip_verify headers",
     "ttft_test": "enabled iterations warmup_requests max_tokens temperature target_ms slo",
     "load_tests.0": "name arrivals concurrent_users rate burstiness think_time_seconds duration_seconds requests "
@@ -86,7 +87,7 @@ def test_the_stress_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SHIPPED_FILES)
 def test_every_shipped_file_loads_without_remarks_and_sets_no_slo(name: str, tmp_path: Path) -> None:
     loaded = load_shipped(name, tmp_path)
-    assert loaded.unused() == {}
+    assert loaded.remarks == ()
     assert loaded.settings.slo is None
     assert all(test.slo is None for test in loaded.settings.load_tests)
 

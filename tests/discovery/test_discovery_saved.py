@@ -10,6 +10,13 @@ from inference_bench.config.loader import load_settings
 from inference_bench.config.models import Settings
 from inference_bench.discovery.saved import configuration_text
 from inference_bench.discovery.service_finder import find_services
+from inference_bench.discovery.services import FoundService
+from inference_bench.discovery.sources import ConfiguredSource
+
+
+def find(settings: Settings, environ: dict[str, str]) -> tuple[FoundService, ...]:
+    sources = [ConfiguredSource(settings.services.endpoints)]
+    return asyncio.run(find_services(settings, environ=environ, sources=sources))
 
 
 def test_a_saved_configuration_finds_the_same_services_again(tmp_path: Path) -> None:
@@ -25,13 +32,13 @@ def test_a_saved_configuration_finds_the_same_services_again(tmp_path: Path) -> 
             {"url": three.url, "model": "b"},
         ]
         settings = Settings.model_validate({"services": {"endpoints": endpoints}})
-        found = asyncio.run(find_services(settings, environ=environ))
+        found = find(settings, environ)
         text = configuration_text(found)
         assert "sekret" not in text
         file = tmp_path / "found.yaml"
         file.write_text(text, encoding="utf-8")
         loaded = load_settings(file, overrides={}, environ={}, cwd=tmp_path)
-        again = asyncio.run(find_services(loaded.settings, environ=environ))
+        again = find(loaded.settings, environ)
     assert [(s.name, s.dialect, s.url, s.model) for s in again] == [(s.name, s.dialect, s.url, s.model) for s in found]
     assert [s.endpoint.headers for s in again] == [s.endpoint.headers for s in found]
     assert loaded.settings.services.endpoints[1].model is None
@@ -47,6 +54,6 @@ def test_how_certificates_are_checked_is_saved_so_that_it_holds_anywhere(
         {"url": "https://127.0.0.1:1", "engine": "tgi", "ca_file": "cert.pem"},
     ]
     settings = Settings.model_validate({"services": {"endpoints": endpoints, "health_check_retries": 0}})
-    text = configuration_text(asyncio.run(find_services(settings, environ={})))
+    text = configuration_text(find(settings, {}))
     assert "insecure_skip_verify: true" in text
     assert f"ca_file: {tmp_path / 'cert.pem'}" in text

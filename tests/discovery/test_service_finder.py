@@ -22,7 +22,7 @@ from inference_bench.config.models import Settings
 from inference_bench.discovery.health_checker import HealthStatus
 from inference_bench.discovery.service_finder import ByService, find_services
 from inference_bench.discovery.services import FoundService, to_endpoint
-from inference_bench.discovery.sources import LocalSource
+from inference_bench.discovery.sources import ConfiguredSource, LocalSource
 from inference_bench.errors import BenchError, ConfigError, NoServiceError, UsageError
 
 
@@ -37,7 +37,9 @@ def find(
     only: Sequence[str] = (),
     by_service: ByService | None = None,
 ) -> tuple[FoundService, ...]:
-    return asyncio.run(find_services(settings, environ=environ or {}, only=only, by_service=by_service))
+    sources = [ConfiguredSource(settings.services.endpoints)]
+    story = find_services(settings, environ=environ or {}, sources=sources, only=only, by_service=by_service)
+    return asyncio.run(story)
 
 
 def find_local(*ports: int, by_service: ByService | None = None, **more: object) -> tuple[FoundService, ...]:

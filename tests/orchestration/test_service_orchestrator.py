@@ -131,7 +131,7 @@ def test_a_proxy_that_is_not_used_is_noted_for_services_elsewhere_only() -> None
 
     async def notes(url: str) -> int:
         async with found_services(loaded(url), environ=environ) as found:
-            return len(proxy_notes(found, environ))
+            return len(proxy_notes(found.services, environ))
 
     with serving(vllm_pages()) as server:
         assert asyncio.run(notes(server.url)) == 0

@@ -21,11 +21,6 @@ from inference_bench.errors import ConfigError, UsageError
 DEFAULT_FILE = Path("config", "default.yaml")
 QUICK_FILE = Path("config", "quick-test.yaml")
 
-# Validated and kept with the run, but read by nothing yet; said wherever the configuration is shown.
-NOT_USED_YET: Mapping[str, str] = {
-    "services.namespace": "not used: searching Kubernetes is not available yet",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
@@ -45,18 +40,6 @@ class LoadedSettings:
     def service_values(self, name: str) -> dict[str, object]:
         """Return what the command line said of a service: keys `model` and `api_key_env`, where given."""
         return {**self.by_service.get("*", {}), **self.by_service.get(name, {})}
-
-    def unused(self) -> dict[str, str]:
-        """Return the keys that have another value than the default and that nothing reads yet, with the reason."""
-        default = {dotted(path): value for path, value in flat_values(Settings().model_dump()).items()}
-        given = {dotted(path): value for path, value in flat_values(self.settings.model_dump()).items()}
-        changed = [key for key, value in given.items() if key not in default or default[key] != value]
-        return {key: reason for key in changed if (reason := not_used_yet(key)) is not None}
-
-
-def not_used_yet(key: str) -> str | None:
-    """Return why nothing reads a key yet, or None for a key that is read."""
-    return next((why for prefix, why in NOT_USED_YET.items() if key == prefix or key.startswith(f"{prefix}.")), None)
 
 
 def load_settings(

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*")
+NAMESPACE_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 ENV_NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HEADER_NAME_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # The usual beginnings of real keys: pasted where the *name* of a variable belongs, they must not be shown again.
@@ -40,6 +41,13 @@ def name(value: str) -> str:
     """Accept a service or test name: it becomes part of file names and of gate expressions."""
     if NAME_PATTERN.fullmatch(value) is None:
         raise refuse("must be lower-case letters, digits and hyphens, starting with a letter or a digit")
+    return value
+
+
+def namespace_name(value: str) -> str:
+    """Accept the name of a Kubernetes namespace, or * for all of them: it becomes part of the API's paths."""
+    if value != "*" and NAMESPACE_PATTERN.fullmatch(value) is None:
+        raise refuse("must be a namespace's name (lower-case letters, digits and hyphens), or * for all")
     return value
 
 

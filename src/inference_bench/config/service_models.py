@@ -14,6 +14,7 @@ from inference_bench.config.rules import (
     line_of_text,
     looks_secret,
     name,
+    namespace_name,
     refuse,
     secret_word,
 )
@@ -86,9 +87,19 @@ class ServicesSettings(BaseModel):
 
     model_config = STRICT
 
-    namespace: Text | None = Field(default=None, description="The Kubernetes namespace to search.")
+    namespace: Annotated[str, AfterValidator(namespace_name)] | None = Field(
+        default=None, description="The Kubernetes namespace to search, * for all; then this machine's ports are not."
+    )
+    context: Text | None = Field(
+        default=None, description="The context of the kubeconfig, so the cluster, to search; else its current one."
+    )
+    port_forward: bool = Field(
+        default=False, description="Reach services of the cluster that no URL leads to through its API server."
+    )
     discovery: bool = Field(
-        default=True, description="Without endpoints, look for services on this machine's usual ports."
+        default=True,
+        description="Look for services: in the cluster where namespace or context is set, else, without endpoints, "
+        "on this machine's usual ports.",
     )
     simulate: bool = Field(default=False, description="Measure embedded simulated engines instead of real services.")
     timeout_seconds: PositiveSeconds = Field(default=300.0, description="The longest a whole exchange may take.")
@@ -101,6 +112,11 @@ class ServicesSettings(BaseModel):
         default=(), description="Services by URL."
     )
 
+    @property
+    def cluster(self) -> bool:
+        """Whether a cluster is to be searched."""
+        return self.discovery and (self.namespace is not None or self.context is not None)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         repeated = first_repeated(endpoint.service_name for endpoint in self.endpoints)
@@ -109,6 +125,8 @@ class ServicesSettings(BaseModel):
             raise refuse(f"the name {service!r} is taken; give each endpoint a name", "endpoints", position, "name")
         if self.simulate and self.endpoints:
             raise refuse("excludes endpoints: simulated engines stand in the place of real services", "simulate")
+        if not self.discovery and (self.namespace is not None or self.context is not None):
+            raise refuse("must be on for a cluster to be searched (namespace, context)", "discovery")
         if self.idle_timeout_seconds > self.timeout_seconds:
             raise refuse("must not be longer than timeout_seconds, the whole exchange", "idle_timeout_seconds")
         return self

@@ -15,11 +15,25 @@ def shipped_text(name: str) -> str:
     return resources.files("inference_bench.config").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def write_shipped(directory: Path, *, force: bool) -> list[Path]:
+def with_endpoints(text: str, endpoints: str) -> str:
+    """Return a shipped file's text with these services named in it; `endpoints` is YAML of that key alone."""
+    block = "".join(f"  {line}\n" for line in endpoints.splitlines())
+    lines = text.splitlines(keepends=True)
+    empty = next((place for place, line in enumerate(lines) if line.startswith("  endpoints: []")), None)
+    if empty is not None:
+        comment = lines[empty].partition("#")[2].strip()
+        return "".join((*lines[:empty], f"  # {comment}\n" if comment else "", block, *lines[empty + 1 :]))
+    head = next((place for place, line in enumerate(lines) if line.startswith("services:")), None)
+    if head is None:
+        return f"{text.rstrip()}\n\nservices:\n{block}"
+    return "".join((*lines[: head + 1], block, *lines[head + 1 :]))
+
+
+def write_shipped(directory: Path, *, force: bool, endpoints: str = "") -> list[Path]:
     """Write the files to `directory`/config and return their paths; all of them or, without `force`, none.
 
-    Each file appears whole or not at all. Raises UsageError when a file exists and `force` is not given, or when the
-    folder cannot be written.
+    With `endpoints` (YAML of that key) the services are named in each. Each file appears whole or not at all. Raises
+    UsageError when a file exists and `force` is not given, or when the folder cannot be written.
     """
     folder = directory / "config"
     targets = [folder / name for name in SHIPPED_FILES]
@@ -31,7 +45,8 @@ def write_shipped(directory: Path, *, force: bool) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for target in targets:
-            write_whole(target, shipped_text(target.name))
+            text = shipped_text(target.name)
+            write_whole(target, with_endpoints(text, endpoints) if endpoints else text)
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     return targets

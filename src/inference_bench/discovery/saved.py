@@ -22,6 +22,12 @@ def configuration_text(services: Sequence[FoundService]) -> str:
     return _HEADER + body
 
 
+def endpoints_text(services: Sequence[FoundService]) -> str:
+    """Return the YAML text of the key `endpoints` alone, to be put into a file that has other settings."""
+    endpoints = [_endpoint(service) for service in services]
+    return yaml.safe_dump({"endpoints": endpoints}, sort_keys=False, allow_unicode=True, default_flow_style=False)
+
+
 def _endpoint(service: FoundService) -> dict[str, object]:
     settings = service.endpoint
     given: dict[str, object] = {

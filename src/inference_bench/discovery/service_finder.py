@@ -3,64 +3,33 @@
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pydantic import ValidationError
 
-from inference_bench.api.clients import get_client
-from inference_bench.api.probe_http import ProbeLimits, ProbeOutcome
+from inference_bench.api.probe_http import ProbeOutcome
 from inference_bench.config.models import Settings
 from inference_bench.config.problems import config_error, problems_of
-from inference_bench.config.service_models import EndpointSettings, ServicesSettings
-from inference_bench.discovery.health_checker import CheckUp, HealthPolicy, HealthStatus, check_health
-from inference_bench.discovery.services import FoundService, choose_model, to_probe_target
-from inference_bench.discovery.sources import Candidate, ConfiguredSource, LocalSource, ServiceSource
+from inference_bench.config.service_models import EndpointSettings
+from inference_bench.discovery.checking import Checked, check_all, family
+from inference_bench.discovery.health_checker import CheckUp, HealthStatus
+from inference_bench.discovery.services import FoundService, choose_model
+from inference_bench.discovery.sources import Candidate, ServiceSource
 from inference_bench.errors import UsageError
 
 ByService = Mapping[str, Mapping[str, object]]
 EVERY_SERVICE = "*"
-# A check-up of a named service may wait for a slow name server or a loading model; all of it stays under ten seconds.
-_LONGEST_CONNECT_SECONDS = 2.0
-_LONGEST_PROBE_SECONDS = 4.0
-# On this machine a port answers at once or there is no engine behind it.
-_LOCAL_POLICY = HealthPolicy(
-    retries=0, deadline_seconds=5.0, limits=ProbeLimits(connect_seconds=0.75, total_seconds=2.5)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A candidate and what its check-up found."""
-
-    candidate: Candidate
-    check: CheckUp
-
-
-def default_sources(services: ServicesSettings) -> tuple[ServiceSource, ...]:
-    """Return where to look: at the configured endpoints; without any, at this machine's usual ports."""
-    if services.endpoints:
-        return (ConfiguredSource(services.endpoints),)
-    return (LocalSource(),) if services.discovery else ()
-
-
-def policy_for(services: ServicesSettings) -> HealthPolicy:
-    """Return how patiently a named service is checked; the measured requests' own time-outs may be longer."""
-    limits = ProbeLimits(
-        connect_seconds=min(services.connect_timeout_seconds, _LONGEST_CONNECT_SECONDS),
-        total_seconds=min(services.timeout_seconds, _LONGEST_PROBE_SECONDS),
-    )
-    return HealthPolicy(retries=services.health_check_retries, limits=limits)
 
 
 async def find_services(
     settings: Settings,
     *,
     environ: Mapping[str, str],
-    sources: Sequence[ServiceSource] | None = None,
+    sources: Sequence[ServiceSource],
     only: Sequence[str] = (),
     by_service: ByService | None = None,
 ) -> tuple[FoundService, ...]:
-    """Find and check every service, all at the same time.
+    """Find and check every service of the sources, all at the same time.
 
     Returns the named ones whatever their health, and of the others those that are inference engines. `only` keeps
     the services of these names. `by_service` holds `model` and `api_key_env` for services that are known only once
@@ -68,13 +37,12 @@ async def find_services(
     `only` or `by_service` that nothing has.
     """
     said = by_service or {}
-    chosen = default_sources(settings.services) if sources is None else sources
-    listed = await asyncio.gather(*(source.candidates() for source in chosen))
-    candidates = [_told_of_all(candidate, said) for batch in listed for candidate in batch]
+    listed = await asyncio.gather(*(source.candidates() for source in sources))
+    candidates = _merged([_told_of_all(candidate, said) for batch in listed for candidate in batch])
     given = [candidate.endpoint.service_name for candidate in candidates]
     if only:
         candidates = [one for one, name in zip(candidates, given, strict=True) if name is None or name in only]
-    checked = [found for found in await _check_all(candidates, settings, environ) if _keep(found)]
+    checked = [found for found in await check_all(candidates, settings, environ) if _keep(found)]
     names = _names(checked)
     known = list(dict.fromkeys([name for name in given if name is not None] + names))
     _refuse_strangers("--service", only, known)
@@ -84,27 +52,9 @@ async def find_services(
     return tuple(service for service in services if not only or service.name in only)
 
 
-async def _check_all(candidates: Sequence[Candidate], settings: Settings, environ: Mapping[str, str]) -> list[_Checked]:
-    # Secrets first: a missing one is said before anything is asked of anybody.
-    targets = [to_probe_target(candidate.endpoint, environ) for candidate in candidates]
-    policy = policy_for(settings.services)
-    checks = await asyncio.gather(
-        *(
-            check_health(
-                target,
-                engine=_family(candidate.endpoint.engine),
-                model=candidate.endpoint.model or settings.benchmark.model,
-                policy=policy if candidate.named else _LOCAL_POLICY,
-            )
-            for candidate, target in zip(candidates, targets, strict=True)
-        )
-    )
-    return [_Checked(candidate, check) for candidate, check in zip(candidates, checks, strict=True)]
-
-
 async def _checked_with_own_values(
-    checked: Sequence[_Checked], names: Sequence[str], said: ByService, settings: Settings, environ: Mapping[str, str]
-) -> list[_Checked]:
+    checked: Sequence[Checked], names: Sequence[str], said: ByService, settings: Settings, environ: Mapping[str, str]
+) -> list[Checked]:
     """Apply what was said of services by name; one that now has a key of its own is asked again with it."""
     result = list(checked)
     again = []
@@ -113,10 +63,21 @@ async def _checked_with_own_values(
         result[position] = replace(found, candidate=candidate)
         if candidate.endpoint.api_key_env != found.candidate.endpoint.api_key_env:
             again.append(position)
-    renewed = await _check_all([result[position].candidate for position in again], settings, environ)
+    renewed = await check_all([result[position].candidate for position in again], settings, environ)
     for position, found in zip(again, renewed, strict=True):
         result[position] = found
     return result
+
+
+def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Let a URL that a user gave stand for the service of that name in the cluster: it keeps what the cluster told."""
+    given = {candidate.endpoint.name for candidate in candidates if candidate.named} - {None}
+    placed = {candidate.endpoint.name: candidate.cluster for candidate in candidates if not candidate.named}
+    return [
+        replace(candidate, cluster=placed.get(candidate.endpoint.name)) if candidate.named else candidate
+        for candidate in candidates
+        if candidate.named or candidate.endpoint.name not in given
+    ]
 
 
 def _told_of_all(candidate: Candidate, said: ByService) -> Candidate:
@@ -134,10 +95,10 @@ def _with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidat
     return replace(candidate, endpoint=endpoint)
 
 
-def _keep(found: _Checked) -> bool:
+def _keep(found: Checked) -> bool:
     """Keep what the user named; of the rest what is an engine, even one that is loading or wants a key."""
     check = found.check
-    if found.candidate.named or check.identity is not None:
+    if found.candidate.named or found.candidate.certain or check.identity is not None:
         return True
     if check.recognition is None or check.health.status is HealthStatus.UNREACHABLE:
         return False
@@ -148,7 +109,7 @@ def _keep(found: _Checked) -> bool:
     return reply.outcome is ProbeOutcome.UNAUTHORISED and reply.content_type == "application/json"
 
 
-def _names(checked: Sequence[_Checked]) -> list[str]:
+def _names(checked: Sequence[Checked]) -> list[str]:
     """Name every service: as the user did, else after its engine, numbered where that is taken."""
     taken = {found.candidate.endpoint.name for found in checked} - {None}
     names = []
@@ -176,11 +137,11 @@ def _refuse_strangers(option: str, asked: Sequence[str], names: Sequence[str]) -
         raise UsageError(f"{option} names {', '.join(missing)}, and there is no such service", hint=hint)
 
 
-def _found(name: str, checked: _Checked, settings: Settings) -> FoundService:
+def _found(name: str, checked: Checked, settings: Settings) -> FoundService:
     candidate, check = checked.candidate, checked.check
     identity, endpoint = check.identity, candidate.endpoint
     dialect = endpoint.engine or (identity.engine if identity is not None else None)
-    engine = _family(dialect)
+    engine = family(dialect)
     model, model_notes = choose_model(endpoint.model, settings.benchmark.model, identity, engine)
     return FoundService(
         name=name,
@@ -192,8 +153,18 @@ def _found(name: str, checked: _Checked, settings: Settings) -> FoundService:
         source=candidate.source,
         named=candidate.named,
         endpoint=endpoint,
-        notes=(*candidate.notes, *_engine_notes(engine, check), *model_notes),
+        notes=(*candidate.notes, *_state_notes(candidate, check), *_engine_notes(engine, check), *model_notes),
+        way=checked.way or candidate.way,
+        cluster=candidate.cluster,
     )
+
+
+def _state_notes(candidate: Candidate, check: CheckUp) -> tuple[str, ...]:
+    """Say what the cluster says of a service that does not work; a healthy one needs no second opinion."""
+    state = candidate.cluster.state if candidate.cluster is not None else None
+    if state is None or check.health.status is HealthStatus.HEALTHY or state in check.health.detail:
+        return ()
+    return (f"the cluster says: {state}",)
 
 
 def _engine_notes(engine: str | None, check: CheckUp) -> tuple[str, ...]:
@@ -205,8 +176,3 @@ def _engine_notes(engine: str | None, check: CheckUp) -> tuple[str, ...]:
     if engine in (identity.engine, "openai"):
         return ()
     return (f"configured as {engine}, but it says that it is {identity.product}",)
-
-
-def _family(dialect: str | None) -> str | None:
-    """Return the engine a dialect speaks to."""
-    return get_client(dialect).engine if dialect is not None else None

@@ -9,9 +9,24 @@ from inference_bench.api.protocols import Endpoint
 from inference_bench.config.service_models import EndpointSettings
 from inference_bench.discovery.credentials import read_api_key, read_headers
 from inference_bench.discovery.health_checker import HealthReport, HealthStatus
+from inference_bench.discovery.url_resolver import Rule, Way, is_loopback
 from inference_bench.errors import NoServiceError
 
 _NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What a cluster told of a service: what it seems to be and why, facts with the source of each, by name.
+
+    `facts` has the names of `discovery.cluster.facts`. `state` says why no pod of it takes requests, None if one does.
+    """
+
+    product: str
+    evidence: tuple[str, ...]
+    facts: Mapping[str, object]
+    sources: Mapping[str, str]
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +35,8 @@ class FoundService:
 
     `engine` is the protocol it speaks and `dialect` the registered way of speaking it, both None while nothing could
     be recognised. `model` is the one it will be asked for. `source` says how it was found; `named` that the user
-    asked for it; `endpoint` how it is reached. `notes` are for people.
+    asked for it; `endpoint` how it is reached, and `way` by which rule, where a rule made its URL. `cluster` is what
+    the cluster told of it. `notes` are for people.
     """
 
     name: str
@@ -33,6 +49,8 @@ class FoundService:
     named: bool
     endpoint: EndpointSettings
     notes: tuple[str, ...] = ()
+    way: Way | None = None
+    cluster: ClusterFacts | None = None
 
     @property
     def url(self) -> str:
@@ -45,9 +63,19 @@ class FoundService:
         return self.health.status is HealthStatus.HEALTHY and self.dialect is not None
 
     @property
+    def stays(self) -> bool:
+        """Whether its address outlives this program."""
+        return self.way is None or self.way.rule is not Rule.PORT_FORWARD
+
+    @property
     def simulated(self) -> bool:
         """Whether it said that it is a simulator."""
         return self.identity is not None and self.identity.simulated
+
+
+def here(service: FoundService) -> bool:
+    """Whether a service is on this machine; the local end of a port-forward is, and what it leads to is not."""
+    return is_loopback(service.url) and service.stays
 
 
 def to_endpoint(service: FoundService, environ: Mapping[str, str]) -> Endpoint:

@@ -1,14 +1,15 @@
 """Where services are looked for. Each source names candidates; whether anything lives there is asked elsewhere.
 
-The seam for further places (a cluster, a registry): implement `ServiceSource`, and add it in `service_finder`.
+The seam for further places: implement `ServiceSource`. A cluster is one in `discovery.cluster.source`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from inference_bench.config.service_models import EndpointSettings
-from inference_bench.discovery.url_resolver import local_url, normalise_url
+from inference_bench.discovery.services import ClusterFacts
+from inference_bench.discovery.url_resolver import Rule, Way, local_url, normalise_url
 
 # vLLM; TGI's usual mapping and llama.cpp; Ollama; TGI's launcher; SGLang.
 LOCAL_PORTS = (8000, 8080, 11434, 3000, 30000)
@@ -19,13 +20,23 @@ class Candidate:
     """A place where a service may be.
 
     `endpoint` is what is known of it, with its engine left open where it must be probed. `source` says how it came
-    up; `named` that a user asked for this very service, so that its being down stops a run.
+    up; `named` that a user asked for this very service, so that its being down stops a run; `certain` that it is an
+    engine even when nobody answers.
+
+    `way` says by which rule the endpoint's URL was made, where there is but one. Else `ways` lead to it, the preferred
+    first, and `last_way` opens one more where none of them answers. `no_way` says why there is none: nobody is asked.
     """
 
     endpoint: EndpointSettings
     source: str
     named: bool
     notes: tuple[str, ...] = ()
+    way: Way | None = None
+    ways: tuple[Way, ...] = ()
+    last_way: Callable[[], Awaitable[Way]] | None = None
+    no_way: str | None = None
+    cluster: ClusterFacts | None = None
+    certain: bool = False
 
 
 class ServiceSource(Protocol):
@@ -76,4 +87,6 @@ class SimulatedSource:
 
 def _configured(endpoint: EndpointSettings) -> Candidate:
     base = normalise_url(endpoint.url)
-    return Candidate(endpoint.model_copy(update={"url": base.url}), source="configured", named=True, notes=base.notes)
+    way = Way(Rule.MANUAL, base.url, "as configured")
+    placed = endpoint.model_copy(update={"url": base.url})
+    return Candidate(placed, source="configured", named=True, notes=base.notes, way=way)

@@ -1,7 +1,9 @@
-"""How a service is reached: the one spelling of a base URL, and what can be said of it without asking anyone."""
+"""How a service is reached: the one spelling of a base URL, the rules that make URLs, and the order they come in."""
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlsplit, urlunsplit
 
 from inference_bench.config.rules import url_problem
@@ -9,6 +11,46 @@ from inference_bench.errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _API_SUFFIX = "/v1"
+
+
+class Rule(StrEnum):
+    """What made a URL, in the order of preference: the way that users take comes first."""
+
+    MANUAL = "manual URL"
+    ROUTE = "Route"
+    KSERVE = "KServe URL"  # what an InferenceService tells: whatever its operator made, a gateway or a Knative route
+    HTTP_ROUTE = "HTTPRoute"
+    INGRESS = "Ingress"
+    LOAD_BALANCER = "LoadBalancer"
+    NODE_PORT = "NodePort"
+    CLUSTER_DNS = "cluster DNS"  # from inside the cluster only
+    PORT_FORWARD = "port-forward"  # through the API server, on request only
+
+
+_ORDER = {rule: place for place, rule in enumerate(Rule)}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to a service: its base URL, the rule that made it, what it goes through, and what to know of it."""
+
+    rule: Rule
+    url: str
+    through: str
+    notes: tuple[str, ...] = ()
+
+
+def is_before(one: Rule, other: Rule) -> bool:
+    """Whether a rule is preferred to another."""
+    return _ORDER[one] < _ORDER[other]
+
+
+def in_order(ways: Iterable[Way]) -> tuple[Way, ...]:
+    """Return the ways in the order of preference, each URL once, keeping the order of ways of one rule."""
+    first: dict[str, Way] = {}
+    for way in sorted(ways, key=lambda way: _ORDER[way.rule]):
+        first.setdefault(way.url, way)
+    return tuple(first.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,22 @@ def lane_facts(service: FoundService) -> LaneFacts:
         value = said.get(key)
         if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
             shown.append((label, form.format(value)))
+    shown += _placed(service)
     shown.append(("at", service.url))
     return LaneFacts(service.name, service.engine or "", tuple(shown), service.simulated)
+
+
+def _placed(service: FoundService) -> list[tuple[str, str]]:
+    """Return what a cluster told of a service, as far as a lane has room for it."""
+    facts = service.cluster.facts if service.cluster is not None else {}
+    shown = []
+    if "gpu" in facts:
+        shown.append(("GPU", f"{facts.get('gpus_per_replica', 1)} × {facts['gpu']}"))
+    if "replicas_ready" in facts:
+        shown.append(("replicas", str(facts["replicas_ready"])))
+    if service.way is not None and service.cluster is not None:
+        shown.append(("by", service.way.rule.value))
+    return shown
 
 
 def _down(service: FoundService) -> LaneFacts:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
-from inference_bench.discovery.url_resolver import is_loopback
+from inference_bench.discovery.services import FoundService, here
 from inference_bench.errors import UsageError
 from inference_bench.orchestration.service_facts import samples_of, service_facts
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test
@@ -45,6 +45,7 @@ class RunPlan:
     workers: int
     notes: tuple[str, ...]
     facts: tuple[ServiceFacts, ...]
+    found: tuple[FoundService, ...]
     fairness: tuple[FairnessNote, ...]
 
     @property
@@ -59,8 +60,8 @@ class RunPlan:
 
     @property
     def loopback(self) -> bool:
-        """Whether every service is on this machine."""
-        return all(is_loopback(service.endpoint.url) for service in self.services)
+        """Whether every service is on this machine; the end of a port-forward is, and what it leads to is not."""
+        return all(here(service) for service in self.found)
 
 
 def check_selection(settings: Settings, selection: Selection) -> None:
@@ -101,6 +102,7 @@ def make_run_plan(
         workers=count,
         notes=tuple(notes),
         facts=facts,
+        found=opened.services,
         fairness=notes_before(
             facts,
             declared_model=settings.benchmark.model,

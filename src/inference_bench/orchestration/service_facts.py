@@ -21,11 +21,13 @@ def service_facts(found: FoundService, service: ServiceUnderTest, requests: Sequ
     context_length, max_context_length, max_input_tokens, quantisation, dtype, parameter_size, slots, max_batch_size,
     max_batch_tokens, max_concurrent_requests, kv_cache_tokens, kv_cache_dtype, kv_block_size,
     gpu_memory_utilisation, prefix_caching; and always evidence (the routes that told), sources (route by fact),
-    exact_length ("asked" or "not possible"), chat_template ("applied" or "not applied") and protocol_notes.
+    exact_length ("asked" or "not possible"), chat_template ("applied" or "not applied") and protocol_notes. Of a
+    service in a cluster also what that told (`discovery.cluster.facts`), and reached_by and reached_through.
     """
     identity = found.identity
     host, port = str(service.target.sockaddr[0]), service.target.sockaddr[1]
     said = {**told(identity, found.model), **_protocol(service.client, requests)}
+    _add_cluster(said, found)
     return ServiceFacts(
         name=found.name,
         engine=service.client.engine,
@@ -52,6 +54,20 @@ def told(identity: Identity | None, model: str | None) -> dict[str, object]:
     said["evidence"] = list(identity.evidence)
     said["sources"] = {_NAMED_OTHERWISE.get(name, name): route for name, route in sources.items()}
     return {_NAMED_OTHERWISE.get(name, name): value for name, value in said.items() if name not in _NOT_SAID_AGAIN}
+
+
+def _add_cluster(said: dict[str, object], found: FoundService) -> None:
+    """Add by which way a service is reached, and what its cluster told; the server's own word is never replaced."""
+    if found.cluster is None:
+        return  # what lies behind a URL that somebody gave is not known
+    if found.way is not None:
+        said |= {"reached_by": found.way.rule.value, "reached_through": found.way.through}
+    sources = said["sources"]
+    for name, value in found.cluster.facts.items():
+        if name not in said:
+            said[name] = value
+            if isinstance(sources, dict):
+                sources[name] = found.cluster.sources[name]
 
 
 def samples_of(shapes: Mapping[str, TestShape]) -> tuple[ChatRequest, ...]:

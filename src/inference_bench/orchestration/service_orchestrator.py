@@ -5,7 +5,7 @@ Says nothing by itself: what people must know comes back as notes and errors.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,11 +18,13 @@ from inference_bench.config.models import Settings
 from inference_bench.config.service_models import ServicesSettings
 from inference_bench.discovery.fact_finder import learn_facts
 from inference_bench.discovery.health_checker import HealthStatus
+from inference_bench.discovery.searching import Search, open_search
 from inference_bench.discovery.service_finder import find_services
 from inference_bench.discovery.services import FoundService, to_endpoint
-from inference_bench.discovery.sources import LOCAL_PORTS, SimulatedSource
+from inference_bench.discovery.sources import SimulatedSource
 from inference_bench.discovery.url_resolver import is_loopback
-from inference_bench.errors import NoServiceError
+from inference_bench.discovery.watching import Watch
+from inference_bench.errors import BenchError, ConfigError, NoServiceError
 from inference_bench.testing.rendering import ServiceUnderTest
 
 SIMULATED_ENGINES = ("vllm", "tgi", "ollama")  # what --simulate starts
@@ -48,24 +50,65 @@ class OpenServices:
         return any(service.simulated for service in self.services)
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All services that were found, whatever their health; what is to be said of the search, and where was looked.
+
+    `problem` is why a cluster that nobody insisted on could not be searched.
+    """
+
+    services: tuple[FoundService, ...]
+    notes: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    problem: BenchError | None = None
+
+
 @asynccontextmanager
 async def found_services(
-    loaded: LoadedSettings, *, environ: Mapping[str, str], only: Sequence[str] = ()
-) -> AsyncIterator[tuple[FoundService, ...]]:
-    """Find and check all services, whatever their health; simulated engines live as long as the block.
+    loaded: LoadedSettings, *, environ: Mapping[str, str], only: Sequence[str] = (), look_around: bool = False
+) -> AsyncIterator[Findings]:
+    """Find and check all services, whatever their health; simulators and port-forwards live as long as the block.
 
-    Raises ConfigError and UsageError as `find_services` does.
+    `look_around` says that the cluster at hand is searched even when nobody named it. Raises ConfigError and UsageError
+    as `find_services` does, and ClusterUnavailableError (a NoServiceError) where a named cluster cannot be searched.
     """
     settings = loaded.settings
     if not settings.services.simulate:
-        yield await find_services(settings, environ=environ, only=only, by_service=loaded.by_service)
+        async with open_search(settings.services, environ, look_around=look_around) as search:
+            yield await _find(loaded, search, environ, only)
         return
     from inference_bench.simulator.launcher import SimulatorProcess  # noqa: PLC0415 - real runs load no simulator
 
     # Started and stopped on this thread: nothing else goes on meanwhile, and a cancelled story leaves no process.
     with SimulatorProcess(SIMULATED_ENGINES) as simulator:
-        sources = (SimulatedSource(simulator.urls),)
-        yield await find_services(settings, environ=environ, sources=sources, only=only, by_service=loaded.by_service)
+        yield await _find(loaded, Search([SimulatedSource(simulator.urls)]), environ, only)
+
+
+async def watched_services(
+    loaded: LoadedSettings, *, environ: Mapping[str, str], only: Sequence[str] = (), look_around: bool = False
+) -> AsyncGenerator[Findings, None]:
+    """Find services again and again, and end when there are some and all of them can be measured.
+
+    A cluster is listed anew only when its pods or services have changed, or after LIST_AGAIN_SECONDS; how the services
+    are is asked every ASK_AGAIN_SECONDS.
+    """
+    async with (
+        open_search(loaded.settings.services, environ, look_around=look_around) as search,
+        Watch(search) as watch,
+    ):
+        while True:
+            findings = await _find(loaded, search, environ, only)
+            yield findings
+            if findings.services and all(service.usable for service in findings.services):
+                return
+            await watch.pause()
+
+
+async def _find(loaded: LoadedSettings, search: Search, environ: Mapping[str, str], only: Sequence[str]) -> Findings:
+    services = await find_services(
+        loaded.settings, environ=environ, sources=search.sources, only=only, by_service=loaded.by_service
+    )
+    return Findings(services, search.notes, search.places, search.problem)
 
 
 @asynccontextmanager
@@ -77,22 +120,27 @@ async def open_services(
     Raises NoServiceError when a named service is down (unless `skip_unhealthy`) or none is usable; ConfigError and
     UsageError as `find_services` does.
     """
-    async with found_services(loaded, environ=environ, only=only) as found:
-        usable = choose_usable(found, loaded.settings.services, only=only, skip_unhealthy=skip_unhealthy)
+    async with found_services(loaded, environ=environ, only=only) as findings:
+        found = findings.services
+        usable = choose_usable(findings, loaded.settings.services, only=only, skip_unhealthy=skip_unhealthy)
         yield OpenServices(
             services=await learn_facts(usable, environ),
             left_out=tuple(service for service in found if service not in usable),
             endpoints=tuple(to_endpoint(service, environ) for service in usable),
-            notes=story_notes(found, environ),
+            notes=(*findings.notes, *story_notes(found, environ)),
         )
 
 
 def choose_usable(
-    found: Sequence[FoundService], settings: ServicesSettings, *, only: Sequence[str] = (), skip_unhealthy: bool = False
+    findings: Findings, settings: ServicesSettings, *, only: Sequence[str] = (), skip_unhealthy: bool = False
 ) -> tuple[FoundService, ...]:
-    """Return the services that can be measured, by the rules of `open_services`; raises NoServiceError."""
+    """Return the services that can be measured, by the rules of `open_services`; raises NoServiceError.
+
+    Where nothing was found and a cluster could not be searched, that is the error: it may be a ConfigError.
+    """
+    found = findings.services
     if not found:
-        raise _nothing_found(settings)
+        raise _nothing_found(findings, settings)
     down = [service for service in found if not service.usable]
     stopping = [service for service in down if service.named or service.name in only]
     usable = tuple(service for service in found if service.usable)
@@ -164,12 +212,24 @@ async def ask_everyone(
         watcher.cancel()
 
 
-def _nothing_found(settings: ServicesSettings) -> NoServiceError:
+def _nothing_found(findings: Findings, settings: ServicesSettings) -> BenchError:
+    """Say where was looked in vain, and what to do next."""
     hint = "start an engine, give its address with --url http://HOST:PORT, or try --simulate"
     if not settings.discovery:
         return NoServiceError("no service is configured, and services.discovery is off", hint=hint)
-    ports = ", ".join(str(port) for port in LOCAL_PORTS)
-    return NoServiceError(f"no inference engine answers on this machine's usual ports ({ports})", hint=hint)
+    places = " or in ".join(findings.places)
+    searched = (
+        f"no inference engine answers on {places}" if places.startswith("this") else f"no inference engine in {places}"
+    )
+    if isinstance(findings.problem, ConfigError):
+        return findings.problem
+    if findings.problem is not None:
+        return NoServiceError(f"{searched}; {findings.problem.message}", hint=findings.problem.hint)
+    if settings.cluster:
+        narrowed = f"; {findings.notes[0]}" if findings.notes else ""
+        hint = "name another namespace with -n, or look at all of them: discover --all-namespaces"
+        return NoServiceError(f"{searched}{narrowed}", hint=hint)
+    return NoServiceError(searched, hint=f"{hint}; a cluster is searched with -n NAMESPACE")
 
 
 def _all_states(services: Sequence[FoundService]) -> str:
@@ -186,8 +246,17 @@ def advice(services: Sequence[FoundService], *, others: bool = False) -> str:
             return f"{locked.name} refuses the key in {variable}: check it{skip}"
         whose = f"{locked.name}=" if locked.endpoint.service_name is not None else ""
         return f"name the variable that holds its key: --api-key-env {whose}VARIABLE{skip}"
-    if any(one.health.status is HealthStatus.RESPONDING for one in services):
-        return f"wait until it is ready: discover shows when{skip}"
+    if any(_coming(one) for one in services):
+        return f"wait until it is ready: discover --watch shows when{skip}"
+    if any(one.cluster is not None and one.way is None for one in services):
+        return f"--port-forward, or a Route, an Ingress or a load balancer in the cluster, leads to it{skip}"
     if any(one.health.status is HealthStatus.UNREACHABLE for one in services):
         return f"start it, or correct its URL{skip}"
     return f"is it the right URL? For a server that does not say what it is: --url openai=URL --model NAME{skip}"
+
+
+def _coming(service: FoundService) -> bool:
+    """Whether a service may become ready by itself: it loads its model, or its pods are about to start."""
+    if service.health.status is HealthStatus.RESPONDING:
+        return True
+    return service.cluster is not None and service.cluster.state is not None

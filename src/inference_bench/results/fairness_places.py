@@ -62,7 +62,9 @@ def _shared_host(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
 
 
 def _host(facts: ServiceFacts) -> str | None:
-    """Return the address that was resolved, else the host of the URL."""
+    """Return the address that was resolved, else the host of the URL; the end of a port-forward says nothing."""
+    if facts.said.get("reached_by") == "port-forward":
+        return None
     if facts.addresses:
         host = facts.addresses[0].rpartition(":")[0].strip("[]")
         if host:

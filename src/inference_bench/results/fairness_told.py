@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inference_bench.results.comparison import FairnessNote
+from inference_bench.results.fairness_cluster import cluster_notes
 from inference_bench.results.fairness_places import place_notes
 from inference_bench.results.fairness_words import by_value, joined, note, number, word
 from inference_bench.results.manifest import ServiceFacts
@@ -45,6 +46,7 @@ def told_notes(services: Services, plan: Plan) -> list[FairnessNote]:
     notes += _exact_length(services)
     notes += _chat_template(services)
     notes += place_notes(services)
+    notes += cluster_notes(services)
     notes += _simulated(services)
     notes += _versions(services)
     notes += _protocol(services)

@@ -55,11 +55,17 @@ def config(file: Path | None, *, schema: bool, check: bool) -> None:
 
 @click.command(
     short_help="Write commented configuration files to start from.",
-    epilog=examples("vllm-benchmark init", "vllm-benchmark init trial", "vllm-benchmark init --force"),
+    epilog=examples(
+        "vllm-benchmark init",
+        "vllm-benchmark init trial",
+        "vllm-benchmark init --force",
+        "vllm-benchmark init --from-discovery",
+    ),
 )
 @click.argument("directory", default=".", metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
-def init(directory: Path, *, force: bool) -> None:
+@click.option("--from-discovery", is_flag=True, help="Name the services in them that `discover` finds now.")
+def init(directory: Path, *, force: bool, from_discovery: bool) -> None:
     """Write commented configuration files to start from.
 
     They are DIR/config/default.yaml, quick-test.yaml and stress-test.yaml; DIR is the current directory if not given.
@@ -67,7 +73,12 @@ def init(directory: Path, *, force: bool) -> None:
     """
     from inference_bench.config.shipped import write_shipped  # noqa: PLC0415
 
-    for path in write_shipped(directory, force=force):
+    endpoints = ""
+    if from_discovery:
+        from inference_bench.cli.utils.first_look import endpoints_found  # noqa: PLC0415
+
+        endpoints = endpoints_found()
+    for path in write_shipped(directory, force=force, endpoints=endpoints):
         out().print(str(path), markup=False, soft_wrap=True)
     note("Next: vllm-benchmark config shows what is in force, vllm-benchmark benchmark runs it.")
 
@@ -76,7 +87,7 @@ def _show(loaded: "LoadedSettings") -> None:
     """Print every effective value with its origin, under the section it stands in."""
     from rich.text import Text  # noqa: PLC0415
 
-    from inference_bench.config.loader import flat_values, not_used_yet, redacted_config  # noqa: PLC0415
+    from inference_bench.config.loader import flat_values, redacted_config  # noqa: PLC0415
     from inference_bench.config.provenance import dotted  # noqa: PLC0415
     from inference_bench.config.schema import only_null  # noqa: PLC0415
 
@@ -90,10 +101,8 @@ def _show(loaded: "LoadedSettings") -> None:
         if path[:-1] != section:
             section = path[:-1]
             if len(path) > 1:
-                unused = not_used_yet(dotted(section))
-                shown.add_row(Text(dotted(section), style="bold"), Text(f"({unused})" if unused else "", style="dim"))
-        unused = not_used_yet(dotted(path)) if not_used_yet(dotted(section)) is None else None
-        written = Text(f"{_value(value)} ({unused})" if unused else _value(value))
+                shown.add_row(Text(dotted(section), style="bold"))
+        written = Text(_value(value))
         values[dotted(path)] = _value(value)
         indent = "  " if len(path) > 1 else ""
         shown.add_row(Text(f"{indent}{path[-1]}"), written, Text(str(loaded.provenance[dotted(path)])))

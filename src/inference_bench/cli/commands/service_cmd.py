@@ -1,10 +1,10 @@
 """The commands `discover` (who is there, and how are they) and `test` (one quick question to each)."""
 
 import os
-from collections.abc import Awaitable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from inference_bench.api.unified_client import Answer
     from inference_bench.config.loader import LoadedSettings
     from inference_bench.discovery.services import FoundService
-    from inference_bench.orchestration.service_orchestrator import OpenServices
-
-T = TypeVar("T")
+    from inference_bench.orchestration.service_orchestrator import Findings, OpenServices
 
 DEFAULT_PROMPT = "Hello! Please answer with a short greeting."
 _MAX_TOKENS = 64
@@ -39,32 +37,43 @@ _EXIT_NO_SERVICE = NoServiceError.exit_code
         "vllm-benchmark discover --url gpu1:8000 --url ollama=http://gpu2:11434",
         "vllm-benchmark discover --url https://llm.example --api-key-env KEY --json",
         "vllm-benchmark discover --save found.yaml",
+        "vllm-benchmark discover -n llm-serving",
+        "vllm-benchmark discover --all-namespaces --context prod",
+        "vllm-benchmark discover -n llm-serving --port-forward --watch",
     ),
 )
 @service_options
+@click.option("--all-namespaces", is_flag=True, help="Search every namespace of the cluster.")
+@click.option("--watch", is_flag=True, help="Go on until there are services and all of them are ready.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option(
     "--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the usable services as a configuration."
 )
-def discover(services: ServiceOptions, *, as_json: bool, save: Path | None) -> int:
+def discover(services: ServiceOptions, *, as_json: bool, save: Path | None, all_namespaces: bool, watch: bool) -> int:
     """Find services and say how they are.
 
-    Looks at the configured services or, without any, at this machine's usual ports (8000, 8080, 11434, 3000, 30000);
-    recognises engines by asking them. The exit code is 3 when none can be measured; with --save also when a service
-    that was named cannot be, unless --skip-unhealthy leaves it out.
+    Looks at the configured services or, without any, at this machine's usual ports (8000, 8080, 11434, 3000, 30000)
+    and into the cluster that the kubeconfig, or the account of the pod this runs in, leads to. With --namespace,
+    --context or --all-namespaces it looks into the cluster only. Nothing is changed there.
+
+    Engines are recognised by asking them. The exit code is 3 when none can be measured; with --save also when a
+    service that was named cannot be, unless --skip-unhealthy leaves it out.
     """
     check_new(save)
-    from inference_bench.cli.utils.async_utils import run_story  # noqa: PLC0415 - keeps --help fast
+    services = _everywhere(services) if all_namespaces else services
+    from inference_bench.cli.utils.async_utils import run_story, unless_stopped  # noqa: PLC0415 - keeps --help fast
     from inference_bench.orchestration.service_orchestrator import choose_usable  # noqa: PLC0415
 
     loaded = load_configuration(services)
-    if save is not None and loaded.settings.services.simulate:
-        raise UsageError("--save is for services that stay: simulated engines end with the command")
-    found = run_story(lambda stop: _unless_stopped(_find(loaded, services.service_names), stop))
-    _show_found(found, as_json=as_json)
+    if save is not None:
+        _check_lasting(loaded)
+    finding = _watch if watch else _find
+    findings = run_story(lambda stop: unless_stopped(finding(loaded, services.service_names), stop))
+    found = findings.services
+    _show_found(findings, as_json=as_json)
     # A table may show what is down; a saved configuration must not silently lack what was asked for.
     lenient = services.skip_unhealthy or save is None
-    usable = choose_usable(found, loaded.settings.services, only=services.service_names, skip_unhealthy=lenient)
+    usable = choose_usable(findings, loaded.settings.services, only=services.service_names, skip_unhealthy=lenient)
     if save is not None:
         _save(save, usable, left_out=len(found) - len(usable))
     return 0
@@ -108,17 +117,51 @@ def test(services: ServiceOptions, *, prompt: str, as_json: bool) -> int:
     return _EXIT_NO_SERVICE if failed else 0
 
 
-async def _find(loaded: "LoadedSettings", only: tuple[str, ...]) -> tuple["FoundService", ...]:
+def _everywhere(services: ServiceOptions) -> ServiceOptions:
+    if services.namespace not in (None, "*"):
+        raise UsageError("--all-namespaces and --namespace exclude each other")
+    if services.simulate:
+        raise UsageError("--simulate searches no cluster: leave out --all-namespaces")
+    return replace(services, namespace="*")
+
+
+def _check_lasting(loaded: "LoadedSettings") -> None:
+    """Refuse to save what ends with this command."""
+    if loaded.settings.services.simulate:
+        raise UsageError("--save is for services that stay: simulated engines end with the command")
+    if loaded.settings.services.port_forward:
+        hint = "keep the namespace instead: services: {namespace: NAME, port_forward: true}"
+        raise UsageError("--save is for addresses that stay: those of a port-forward end with the command", hint=hint)
+
+
+async def _find(loaded: "LoadedSettings", only: tuple[str, ...]) -> "Findings":
     from inference_bench.orchestration.service_orchestrator import found_services  # noqa: PLC0415
 
-    async with found_services(loaded, environ=os.environ, only=only) as found:
-        return found
+    async with found_services(loaded, environ=os.environ, only=only, look_around=True) as findings:
+        return findings
+
+
+async def _watch(loaded: "LoadedSettings", only: tuple[str, ...]) -> "Findings":
+    """Look until all services are ready; every change of a state is a line."""
+    from inference_bench.cli.utils.cluster_views import Changes  # noqa: PLC0415
+    from inference_bench.orchestration.service_orchestrator import watched_services  # noqa: PLC0415
+
+    changes = Changes()
+    last: Findings | None = None
+    async with aclosing(watched_services(loaded, environ=os.environ, only=only, look_around=True)) as looks:
+        async for findings in looks:
+            last = findings
+            for line in changes.of(findings):
+                note(line)
+    assert last is not None
+    return last
 
 
 async def _ask(
     loaded: "LoadedSettings", services: ServiceOptions, prompt: str, stop: "asyncio.Event"
 ) -> tuple["OpenServices", dict[str, "Answer"]]:
     from inference_bench.api.protocols import ChatRequest, Message  # noqa: PLC0415
+    from inference_bench.cli.utils.async_utils import unless_stopped  # noqa: PLC0415
     from inference_bench.orchestration.service_orchestrator import (  # noqa: PLC0415
         ask_everyone,
         open_services,
@@ -130,7 +173,7 @@ async def _ask(
         opening = open_services(
             loaded, environ=os.environ, only=services.service_names, skip_unhealthy=services.skip_unhealthy
         )
-        opened = await _unless_stopped(stack.enter_async_context(opening), stop)
+        opened = await unless_stopped(stack.enter_async_context(opening), stop)
         for text in opened.notes:
             note(f"Note: {text}")
         for service in opened.left_out:
@@ -139,35 +182,18 @@ async def _ask(
         return opened, answers
 
 
-async def _unless_stopped(story: Awaitable[T], stop: "asyncio.Event") -> T:
-    """Await a story that has nothing worth keeping, and end it at the first Ctrl-C."""
-    import asyncio  # noqa: PLC0415 - keeps --help fast
-
-    telling = asyncio.ensure_future(story)
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({telling, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if telling.done():
-            return telling.result()
-        raise InterruptedRunError("interrupted; nothing was measured yet")
-    finally:
-        stopped.cancel()
-        if not telling.done():
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-
-
-def _show_found(found: Sequence["FoundService"], *, as_json: bool) -> None:
+def _show_found(findings: "Findings", *, as_json: bool) -> None:
     from inference_bench.cli.utils.service_views import services_data, services_lines, services_table  # noqa: PLC0415
     from inference_bench.orchestration.service_orchestrator import advice, proxy_notes  # noqa: PLC0415
 
+    found = findings.services
     if as_json:
-        print_json(services_data(found))
+        print_json(services_data(found, findings.notes))
     elif found:
         _print_with_lines(services_table(found), services_lines(found))
     if any(service.simulated for service in found):
         warn("SIMULATED: these are simulated engines, not real ones")
-    for text in proxy_notes(found, os.environ):
+    for text in (*findings.notes, *proxy_notes(found, os.environ)) if found else ():
         note(f"Note: {text}")
     # When none is usable the command ends with an error that says what to do.
     for service in found if any(service.usable for service in found) else ():

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from inference_bench.cli.utils.console_utils import warn
+from inference_bench.errors import InterruptedRunError
 
 T = TypeVar("T")
 
@@ -50,3 +51,19 @@ async def _watched(story: Callable[[asyncio.Event], Awaitable[T]], stopping: str
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+async def unless_stopped(story: Awaitable[T], stop: asyncio.Event) -> T:
+    """Await a story that has nothing worth keeping, and end it at the first Ctrl-C: raises InterruptedRunError."""
+    telling = asyncio.ensure_future(story)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({telling, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if telling.done():
+            return telling.result()
+        raise InterruptedRunError("interrupted; nothing was measured yet")
+    finally:
+        stopped.cancel()
+        if not telling.done():
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)

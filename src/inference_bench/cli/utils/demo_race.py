@@ -20,7 +20,7 @@ from inference_bench.cli.utils.keys import single_keys
 from inference_bench.cli.utils.questions import confirmed
 from inference_bench.cli.utils.race_views import race_report, rounds_table
 from inference_bench.config.models import Settings
-from inference_bench.discovery.url_resolver import is_loopback
+from inference_bench.discovery.services import here
 from inference_bench.errors import InterruptedRunError, NoServiceError, UsageError
 from inference_bench.live.recording import Recorder
 from inference_bench.orchestration.demo_orchestrator import Show
@@ -229,7 +229,7 @@ async def _confirm_crowd(show: Show, given: RaceInput, options: DemoOptions) -> 
     """Ask before other machines are loaded; refuse where nobody can be asked. Raises UsageError, ResourceLimitError."""
     if given.crowd:
         check_crowd(given.crowd, len(show.names))  # before the first heat, not when the crowd comes
-    far = [service.name for service in show.opened.services if not is_loopback(service.url)]
+    far = [service.name for service in show.opened.services if not here(service)]
     if not given.crowd or options.yes or not far:
         return
     users = given.crowd * len(show.names)

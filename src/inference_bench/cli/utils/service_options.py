@@ -52,12 +52,16 @@ class ServiceOptions:
     api_key_envs: tuple[tuple[str | None, str], ...] = ()
     simulate: bool = False
     skip_unhealthy: bool = False
+    namespace: str | None = None
+    context: str | None = None
+    port_forward: bool = False
 
     def overrides(self) -> dict[str, object]:
         """Return the configuration values they stand for, by dotted key (see `config.layers.add_overrides`)."""
         values: dict[str, object] = {}
         if self.simulate:
             values["services.simulate"] = True
+        values |= self._cluster_overrides()
         if self.urls:
             values["services.endpoints"] = [url.endpoint() for url in self.urls]
         for service, model in sorted(self.models, key=lambda pair: pair[0] or ""):
@@ -71,14 +75,21 @@ class ServiceOptions:
             values[f"services.endpoints.{'*' if service is None else f'@{service}'}.api_key_env"] = variable
         return values
 
+    def _cluster_overrides(self) -> dict[str, object]:
+        given = {"namespace": self.namespace, "context": self.context, "port_forward": self.port_forward or None}
+        values: dict[str, object] = {f"services.{key}": value for key, value in given.items() if value is not None}
+        if self.namespace is not None or self.context is not None:
+            values["services.discovery"] = True  # what was asked for in words
+        return values
+
 
 def service_options(command: Callable[P, R]) -> Callable[..., R]:
     """Add the common options to a command, which gets them as one keyword argument `services: ServiceOptions`."""
 
     @wraps(command)
     def with_services(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = {name: kwargs.pop(name) for name in ("config_file", "urls", "service", "model", "api_key_env")}
-        flags = {name: bool(kwargs.pop(name)) for name in ("simulate", "skip_unhealthy")}
+        given = {name: kwargs.pop(name) for name in _GIVEN}
+        flags = {name: bool(kwargs.pop(name)) for name in ("simulate", "skip_unhealthy", "port_forward")}
         kwargs["services"] = _parse(given, **flags)
         return command(*args, **kwargs)
 
@@ -91,7 +102,7 @@ def service_options(command: Callable[P, R]) -> Callable[..., R]:
 def load_configuration(
     services: ServiceOptions, *, quick: bool = False, overrides: Mapping[str, object] | None = None
 ) -> "LoadedSettings":
-    """Load the configuration for a command, and say on stderr which one it is and what in it nothing uses yet.
+    """Load the configuration for a command, and say on stderr which one it is.
 
     `overrides` are the command's own values by dotted key. Raises UsageError and ConfigError.
     """
@@ -109,8 +120,6 @@ def load_configuration(
     note(f"Configuration: {loaded.source}")
     for remark in loaded.remarks:
         note(f"Note: {remark}")
-    for key, reason in loaded.unused().items():
-        note(f"Note: {key} is set but {reason}")
     return loaded
 
 
@@ -148,10 +157,13 @@ def parse_for_service(text: str, option: str) -> tuple[str | None, str]:
     return pair
 
 
-def _parse(given: Mapping[str, object], *, simulate: bool, skip_unhealthy: bool) -> ServiceOptions:
+def _parse(given: Mapping[str, object], *, simulate: bool, skip_unhealthy: bool, port_forward: bool) -> ServiceOptions:
     urls = _urls(_texts(given["urls"]))
     if simulate and urls:
         raise UsageError("--simulate and --url exclude each other: simulated engines have addresses of their own")
+    namespace, context = (_words(given[name], f"--{name}") for name in ("namespace", "context"))
+    if simulate and (namespace is not None or context is not None or port_forward):
+        raise UsageError("--simulate searches no cluster: leave out --namespace, --context and --port-forward")
     variables = _one_each(_texts(given["api_key_env"]), "--api-key-env")
     if variables:
         _check_variables(variable for _, variable in variables)
@@ -164,7 +176,19 @@ def _parse(given: Mapping[str, object], *, simulate: bool, skip_unhealthy: bool)
         api_key_envs=variables,
         simulate=simulate,
         skip_unhealthy=skip_unhealthy,
+        namespace=namespace,
+        context=context,
+        port_forward=port_forward,
     )
+
+
+def _words(value: object, option: str) -> str | None:
+    if value is None:
+        return None
+    text = str(value).strip()
+    if not text:
+        raise UsageError(f"{option} is empty")
+    return text
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -215,9 +239,19 @@ def _check_variables(variables: Iterable[str]) -> None:
             raise UsageError(f"--api-key-env {error}") from None
 
 
+_GIVEN = ("config_file", "urls", "service", "model", "api_key_env", "namespace", "context")
 _OPTIONS = (
     click.option(
         "-c", "--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="The configuration file."
+    ),
+    click.option(
+        "-n", "--namespace", metavar="NAME", help="Search this namespace of a Kubernetes cluster; '*' searches all."
+    ),
+    click.option("--context", metavar="NAME", help="The kubeconfig's context: which cluster; else its current one."),
+    click.option(
+        "--port-forward",
+        is_flag=True,
+        help="Reach services of the cluster that no URL leads to through its API server.",
     ),
     click.option(
         "--url",

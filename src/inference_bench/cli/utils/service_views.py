@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from inference_bench.cli.utils.cluster_views import cluster_data, cluster_lines
 from inference_bench.cli.utils.console_utils import clean, fits, foreign, table
 
 if TYPE_CHECKING:
@@ -52,22 +53,24 @@ def services_lines(services: Sequence["FoundService"]) -> "list[Text]":
         lines += [foreign(f"{service.name}: {service.url}", limit=_URL_CHARACTERS) for service in services]
     for service in services:
         healthy = service.health.status == "healthy"
-        told = [*service.notes] if healthy else [service.health.detail, *service.notes]
+        told = [*cluster_lines(service), *(() if healthy else (service.health.detail,)), *service.notes]
         lines += [foreign(f"{service.name}: {text}", limit=_LINE_CHARACTERS) for text in told]
     return lines
 
 
-def services_data(services: Sequence["FoundService"]) -> dict[str, object]:
+def services_data(services: Sequence["FoundService"], notes: Sequence[str] = ()) -> dict[str, object]:
     """Return what `discover --json` prints; a value that was not told is null.
 
-    Keys: schema_version, simulated, usable (count), services: [{name, engine, dialect, product, version, url, model,
-    models, context_length, quantisation, dtype, parameter_size, slots, max_concurrent_requests, health, detail,
-    elapsed_ms, attempts, usable, simulated, source, notes, evidence}].
+    Keys: schema_version, simulated, usable (count), notes (on the search), services: [{name, engine, dialect, product,
+    version, url, reached_by, reached_through, model, models, context_length, quantisation, dtype, parameter_size,
+    slots, max_concurrent_requests, health, detail, elapsed_ms, attempts, usable, simulated, source, notes, evidence,
+    cluster: {product, evidence, state, facts, sources} or null}].
     """
     return {
         "schema_version": SCHEMA_VERSION,
         "simulated": any(service.simulated for service in services),
         "usable": sum(service.usable for service in services),
+        "notes": list(notes),
         "services": [_service_data(service) for service in services],
     }
 
@@ -131,6 +134,8 @@ def _service_data(service: "FoundService") -> dict[str, object]:
         "product": identity.product if identity is not None else None,
         "version": identity.version if identity is not None else None,
         "url": service.url,
+        "reached_by": service.way.rule.value if service.way is not None else None,
+        "reached_through": service.way.through if service.way is not None else None,
         "model": service.model,
         "models": list(identity.model_names) if identity is not None else [],
         "context_length": facts.context_length if facts is not None else None,
@@ -148,6 +153,7 @@ def _service_data(service: "FoundService") -> dict[str, object]:
         "source": service.source,
         "notes": list(service.notes),
         "evidence": list(identity.evidence) if identity is not None else [],
+        "cluster": cluster_data(service.cluster),
     }
 
 
@@ -189,7 +195,8 @@ def _engine(service: "FoundService") -> str:
     """Return the product and its version as told, else what the user called it."""
     identity = service.identity
     if identity is None:
-        return f"{service.engine} (as configured)" if service.engine is not None else "-"
+        seeming = f"{service.cluster.product} (by its pods)" if service.cluster is not None else "-"
+        return f"{service.engine} (as configured)" if service.engine is not None else seeming
     told = f"{identity.product} {identity.version or '(version not told)'}"
     return _marked(told, identity.simulated)
 

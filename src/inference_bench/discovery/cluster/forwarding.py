@@ -1,0 +1,118 @@
+"""Carries local connections to ports of pods through the API server: a process of its own, so that no screen delays it.
+
+    python -m inference_bench.discovery.cluster.forwarding [--context NAME]
+
+Reads one JSON object a line from standard input, `{"id", "namespace", "pod", "port"}`; answers on standard output with
+`{"id", "local_port"}`, or `{"error", "hint", "exit_code"}` where the cluster cannot be used, and ends. The listening
+sockets are on loopback; everything ends with standard input, so with the program that started it.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import suppress
+from urllib.parse import quote
+
+from inference_bench.discovery.cluster.access import find_credentials, open_cluster
+from inference_bench.discovery.cluster.reader import ClusterReader
+from inference_bench.errors import BenchError
+
+PROTOCOL = "v4.channel.k8s.io"
+_DATA, _ERROR = 0, 1
+_READ_BYTES = 1 << 16
+
+
+async def _carry(reader: ClusterReader, path: str, local: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry one connection. Both channels begin with the port's number; what comes on the other one is an error."""
+    broken = True
+    try:
+        async with reader.websocket(path, PROTOCOL) as socket:
+
+            async def there() -> None:
+                while data := await local.read(_READ_BYTES):
+                    await socket.send_bytes(bytes((_DATA,)) + data)
+                await socket.close()
+
+            sending = asyncio.ensure_future(there())
+            opened: set[int] = set()
+            try:
+                async for message in socket:
+                    data = message.data
+                    if not isinstance(data, bytes) or not data:
+                        continue
+                    channel = data[0]
+                    if channel not in opened:
+                        opened.add(channel)
+                    elif channel == _ERROR:
+                        _complain(data[1:300].decode("utf-8", "replace"))
+                        return
+                    elif channel == _DATA:
+                        writer.write(data[1:])
+                        await writer.drain()
+                broken = socket.close_code not in (1000, None)
+            finally:
+                sending.cancel()
+    except Exception as error:  # noqa: BLE001 - whatever ended it, the client sees a reset and this process goes on
+        _complain(f"{type(error).__name__}: {error}")
+    finally:
+        if broken:
+            writer.transport.abort()  # a cut must not look like an end
+        writer.close()
+
+
+async def _serve(context: str | None) -> int:
+    lines = await _standard_input()
+    credentials = find_credentials(os.environ, context)
+    if credentials is None:
+        raise BenchError("there are no credentials for a cluster")
+    async with open_cluster(credentials, os.environ) as cluster:
+        reader = ClusterReader(cluster)
+        servers: list[asyncio.Server] = []
+        while line := await lines.readline():
+            wanted = json.loads(line)
+            namespace, pod = quote(wanted["namespace"], safe=""), quote(wanted["pod"], safe="")
+            path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={int(wanted['port'])}"
+
+            async def accept(local: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str = path) -> None:
+                await _carry(reader, path, local, writer)
+
+            server = await asyncio.start_server(accept, "127.0.0.1", 0)
+            servers.append(server)
+            _say({"id": wanted["id"], "local_port": server.sockets[0].getsockname()[1]})
+        for server in servers:
+            server.close()
+    return 0
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+def _complain(problem: str) -> None:
+    sys.stderr.write(f"port-forward: {problem[:300]}\n")
+    sys.stderr.flush()
+
+
+def _say(answer: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Run until standard input ends; returns the exit code."""
+    context = arguments[arguments.index("--context") + 1] if "--context" in arguments else None
+    try:
+        return asyncio.run(_serve(context))
+    except BenchError as error:
+        _say({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        sys.exit(main(sys.argv[1:]))

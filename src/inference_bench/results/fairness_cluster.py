@@ -1,0 +1,76 @@
+"""The notes on what a cluster said of services: by which way they are reached, how many they are, on what they run.
+
+Only what was told is compared; a service outside the cluster told nothing of this.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from inference_bench.results.comparison import FairnessNote
+from inference_bench.results.fairness_words import by_value, joined, note, number, word
+from inference_bench.results.manifest import ServiceFacts
+
+_FORWARDED = "port-forward"
+_RESOURCES = (("cpu_limit", "CPU limits"), ("memory_limit", "memory limits"))
+
+
+def cluster_notes(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
+    """Yield the notes on ways, replicas, accelerators, limits, and nodes that are shared."""
+    yield from _ways(services)
+    yield from _replicas(services)
+    yield from _accelerators(services)
+    for key, words in _RESOURCES:
+        told = _told(services, key)
+        if len(set(told.values())) > 1:
+            yield note(key, told, f"{words} differ: {by_value(told)}")
+    yield from _nodes(services)
+
+
+def _ways(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
+    """Say who is reached by another way than its rivals, and what a port-forward is."""
+    told = _told(services, "reached_by")
+    if len(set(told.values())) > 1:
+        yield note("way", told, f"the ways to the services differ: {by_value(told)}", "warning")
+    forwarded = [name for name, way in told.items() if way == _FORWARDED]
+    if forwarded:
+        be, their = ("is", "its") if len(forwarded) == 1 else ("are", "their")
+        said = f"{joined(forwarded)} {be} reached by a port-forward: every byte goes through the cluster's API server"
+        yield note("port_forward", forwarded, f"{said}, and {their} times hold what that adds", "warning")
+
+
+def _replicas(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
+    told = {one.name: count for one in services if (count := number(one.said.get("replicas_ready"))) is not None}
+    if len(set(told.values())) > 1:
+        shown = {name: f"{count:,}" for name, count in told.items()}
+        yield note("replicas", told, f"replicas that take requests: {by_value(shown)}", "warning")
+
+
+def _accelerators(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
+    told: dict[str, str] = {}
+    for one in services:
+        if "workload" not in one.said and "image" not in one.said:
+            continue  # no pod of it was seen
+        kind, count = word(one.said.get("gpu")), number(one.said.get("gpus_per_replica"))
+        told[one.name] = f"{count or 1} × {kind}" if kind is not None else "none"
+    if len(set(told.values())) > 1:
+        yield note("accelerators", told, f"accelerators of a replica differ: {by_value(told)}", "warning")
+
+
+def _nodes(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
+    by_node: dict[str, list[str]] = {}
+    for one in services:
+        nodes = one.said.get("nodes")
+        for name in nodes if isinstance(nodes, list) else ():
+            if (shown := word(name)) is not None:
+                by_node.setdefault(shown, []).append(one.name)
+    sharing: dict[tuple[str, ...], list[str]] = {}
+    for node, names in by_node.items():
+        if len(names) > 1:
+            sharing.setdefault(tuple(dict.fromkeys(names)), []).append(node)
+    for together, shared in sharing.items():
+        if len(together) > 1:
+            which = "a node" if len(shared) == 1 else f"{len(shared)} nodes"
+            yield note("shared_node", together, f"{joined(together)} run on {which} together ({joined(shared[:4])})")
+
+
+def _told(services: Sequence[ServiceFacts], key: str) -> dict[str, str]:
+    return {one.name: text for one in services if (text := word(one.said.get(key))) is not None}
