@@ -77,7 +77,7 @@ async def _check(candidate: Candidate, settings: Settings, environ: Mapping[str,
 async def _ask(candidate: Candidate, target: ProbeTarget, settings: Settings, policy: HealthPolicy) -> CheckUp:
     return await check_health(
         target,
-        engine=family(candidate.endpoint.engine),
+        engine=family(candidate.endpoint.engine or candidate.hint),
         model=candidate.endpoint.model or settings.benchmark.model,
         policy=policy,
     )

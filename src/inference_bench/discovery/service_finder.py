@@ -141,6 +141,8 @@ def _found(name: str, checked: Checked, settings: Settings) -> FoundService:
     candidate, check = checked.candidate, checked.check
     identity, endpoint = check.identity, candidate.endpoint
     dialect = endpoint.engine or (identity.engine if identity is not None else None)
+    if dialect is None and check.health.status is HealthStatus.HEALTHY:
+        dialect = candidate.hint  # it was taken on trust as that
     engine = family(dialect)
     model, model_notes = choose_model(endpoint.model, settings.benchmark.model, identity, engine)
     return FoundService(

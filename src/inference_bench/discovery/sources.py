@@ -21,7 +21,7 @@ class Candidate:
 
     `endpoint` is what is known of it, with its engine left open where it must be probed. `source` says how it came
     up; `named` that a user asked for this very service, so that its being down stops a run; `certain` that it is an
-    engine even when nobody answers.
+    engine even when nobody answers; `hint` the engine it must be when it works and does not say what it is.
 
     `way` says by which rule the endpoint's URL was made, where there is but one. Else `ways` lead to it, the preferred
     first, and `last_way` opens one more where none of them answers. `no_way` says why there is none: nobody is asked.
@@ -37,6 +37,7 @@ class Candidate:
     no_way: str | None = None
     cluster: ClusterFacts | None = None
     certain: bool = False
+    hint: str | None = None
 
 
 class ServiceSource(Protocol):

@@ -100,6 +100,7 @@ class ClusterSource:
             no_way=None if ways else self._no_way(backend, found),
             cluster=told,
             certain=backend.guess.strong,
+            hint=backend.guess.product.engine if backend.guess.strong else None,
         )
 
     def _last_way(self, backend: Backend) -> Callable[[], Awaitable[Way]] | None:
