@@ -96,12 +96,15 @@ def _with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidat
 
 
 def _keep(found: Checked) -> bool:
-    """Keep what the user named; of the rest what is an engine, even one that is loading or wants a key."""
+    """Keep what the user named; of the rest what is an engine, even one that is loading or wants a key.
+
+    What seems to be one in a cluster is kept when it could not be asked: only its answer could have told.
+    """
     check = found.check
     if found.candidate.named or found.candidate.certain or check.identity is not None:
         return True
     if check.recognition is None or check.health.status is HealthStatus.UNREACHABLE:
-        return False
+        return found.candidate.cluster is not None
     if check.recognition.product_hint is not None:
         return True
     reply = check.recognition.reply

@@ -20,6 +20,7 @@ class ClusterFacts:
     """What a cluster told of a service: what it seems to be and why, facts with the source of each, by name.
 
     `facts` has the names of `discovery.cluster.facts`. `state` says why no pod of it takes requests, None if one does.
+    `certain` says that one piece of evidence alone makes it an engine; else only its own answer can.
     """
 
     product: str
@@ -27,6 +28,7 @@ class ClusterFacts:
     facts: Mapping[str, object]
     sources: Mapping[str, str]
     state: str | None = None
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

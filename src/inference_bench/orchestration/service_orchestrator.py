@@ -17,14 +17,14 @@ from inference_bench.config.loader import LoadedSettings
 from inference_bench.config.models import Settings
 from inference_bench.config.service_models import ServicesSettings
 from inference_bench.discovery.fact_finder import learn_facts
-from inference_bench.discovery.health_checker import HealthStatus
 from inference_bench.discovery.searching import Search, open_search
 from inference_bench.discovery.service_finder import find_services
 from inference_bench.discovery.services import FoundService, to_endpoint
 from inference_bench.discovery.sources import SimulatedSource
 from inference_bench.discovery.url_resolver import is_loopback
 from inference_bench.discovery.watching import Watch
-from inference_bench.errors import BenchError, ConfigError, NoServiceError
+from inference_bench.errors import BenchError, NoServiceError
+from inference_bench.orchestration.service_advice import advice, all_states, nothing_found
 from inference_bench.testing.rendering import ServiceUnderTest
 
 SIMULATED_ENGINES = ("vllm", "tgi", "ollama")  # what --simulate starts
@@ -140,14 +140,14 @@ def choose_usable(
     """
     found = findings.services
     if not found:
-        raise _nothing_found(findings, settings)
+        raise nothing_found(findings.places, findings.notes, findings.problem, settings)
     down = [service for service in found if not service.usable]
     stopping = [service for service in down if service.named or service.name in only]
     usable = tuple(service for service in found if service.usable)
     if stopping and not skip_unhealthy:
-        raise NoServiceError(_all_states(stopping), hint=advice(stopping, others=bool(usable)))
+        raise NoServiceError(all_states(stopping), hint=advice(stopping, others=bool(usable)))
     if not usable:
-        raise NoServiceError(f"no service can be measured: {_all_states(down)}", hint=advice(down))
+        raise NoServiceError(f"no service can be measured: {all_states(down)}", hint=advice(down))
     return usable
 
 
@@ -210,53 +210,3 @@ async def ask_everyone(
         # Cancelled as a whole (a second Ctrl-C), the thread must end too: the program waits for it.
         given_up.set()
         watcher.cancel()
-
-
-def _nothing_found(findings: Findings, settings: ServicesSettings) -> BenchError:
-    """Say where was looked in vain, and what to do next."""
-    hint = "start an engine, give its address with --url http://HOST:PORT, or try --simulate"
-    if not settings.discovery:
-        return NoServiceError("no service is configured, and services.discovery is off", hint=hint)
-    places = " or in ".join(findings.places)
-    searched = (
-        f"no inference engine answers on {places}" if places.startswith("this") else f"no inference engine in {places}"
-    )
-    if isinstance(findings.problem, ConfigError):
-        return findings.problem
-    if findings.problem is not None:
-        return NoServiceError(f"{searched}; {findings.problem.message}", hint=findings.problem.hint)
-    if settings.cluster:
-        narrowed = f"; {findings.notes[0]}" if findings.notes else ""
-        hint = "name another namespace with -n, or look at all of them: discover --all-namespaces"
-        return NoServiceError(f"{searched}{narrowed}", hint=hint)
-    return NoServiceError(searched, hint=f"{hint}; a cluster is searched with -n NAMESPACE")
-
-
-def _all_states(services: Sequence[FoundService]) -> str:
-    return "; ".join(f"{one.name} ({one.url}) is {one.health.status}: {one.health.detail}" for one in services)
-
-
-def advice(services: Sequence[FoundService], *, others: bool = False) -> str:
-    """Say what to do about services that cannot be measured; `others` says that some can."""
-    skip = "; or go on without with --skip-unhealthy" if others else ""
-    locked = next((one for one in services if one.health.status is HealthStatus.UNAUTHORISED), None)
-    if locked is not None:
-        variable = locked.endpoint.api_key_env
-        if variable is not None:
-            return f"{locked.name} refuses the key in {variable}: check it{skip}"
-        whose = f"{locked.name}=" if locked.endpoint.service_name is not None else ""
-        return f"name the variable that holds its key: --api-key-env {whose}VARIABLE{skip}"
-    if any(_coming(one) for one in services):
-        return f"wait until it is ready: discover --watch shows when{skip}"
-    if any(one.cluster is not None and one.way is None for one in services):
-        return f"--port-forward, or a Route, an Ingress or a load balancer in the cluster, leads to it{skip}"
-    if any(one.health.status is HealthStatus.UNREACHABLE for one in services):
-        return f"start it, or correct its URL{skip}"
-    return f"is it the right URL? For a server that does not say what it is: --url openai=URL --model NAME{skip}"
-
-
-def _coming(service: FoundService) -> bool:
-    """Whether a service may become ready by itself: it loads its model, or its pods are about to start."""
-    if service.health.status is HealthStatus.RESPONDING:
-        return True
-    return service.cluster is not None and service.cluster.state is not None

@@ -184,7 +184,8 @@ async def _ask(
 
 def _show_found(findings: "Findings", *, as_json: bool) -> None:
     from inference_bench.cli.utils.service_views import services_data, services_lines, services_table  # noqa: PLC0415
-    from inference_bench.orchestration.service_orchestrator import advice, proxy_notes  # noqa: PLC0415
+    from inference_bench.orchestration.service_advice import advice  # noqa: PLC0415
+    from inference_bench.orchestration.service_orchestrator import proxy_notes  # noqa: PLC0415
 
     found = findings.services
     if as_json:

@@ -20,18 +20,24 @@ def cluster_lines(service: "FoundService") -> Iterator[str]:
         yield f"reached by {service.way.rule.value}: {service.way.through}"
     yield "; ".join(_running(told)) or "nothing told of its pods"
     shown = told.evidence[:_MOST_EVIDENCE]
-    yield f"{told.product}, by {', '.join(shown)}"
+    yield f"{'' if told.certain else 'perhaps '}{told.product}, by {', '.join(shown)}"
+
+
+def seeming_product(told: "ClusterFacts") -> str:
+    """Return what a service seems to be that has not said so itself."""
+    return f"{told.product} (by its pods)" if told.certain else f"perhaps {told.product}"
 
 
 def cluster_data(told: "ClusterFacts | None") -> dict[str, object] | None:
     """Return what a cluster told, for JSON; None for a service that is in none.
 
-    Keys: product, evidence, state, facts (see `discovery.cluster.facts`), sources (by the facts' names).
+    Keys: product, certain, evidence, state, facts (see `discovery.cluster.facts`), sources (by the facts' names).
     """
     if told is None:
         return None
     return {
         "product": told.product,
+        "certain": told.certain,
         "evidence": list(told.evidence),
         "state": told.state,
         "facts": dict(told.facts),

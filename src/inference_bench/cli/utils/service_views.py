@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from inference_bench.cli.utils.cluster_views import cluster_data, cluster_lines
+from inference_bench.cli.utils.cluster_views import cluster_data, cluster_lines, seeming_product
 from inference_bench.cli.utils.console_utils import clean, fits, foreign, table
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def services_data(services: Sequence["FoundService"], notes: Sequence[str] = ())
     Keys: schema_version, simulated, usable (count), notes (on the search), services: [{name, engine, dialect, product,
     version, url, reached_by, reached_through, model, models, context_length, quantisation, dtype, parameter_size,
     slots, max_concurrent_requests, health, detail, elapsed_ms, attempts, usable, simulated, source, notes, evidence,
-    cluster: {product, evidence, state, facts, sources} or null}].
+    cluster: {product, certain, evidence, state, facts, sources} or null}].
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -195,7 +195,7 @@ def _engine(service: "FoundService") -> str:
     """Return the product and its version as told, else what the user called it."""
     identity = service.identity
     if identity is None:
-        seeming = f"{service.cluster.product} (by its pods)" if service.cluster is not None else "-"
+        seeming = seeming_product(service.cluster) if service.cluster is not None else "-"
         return f"{service.engine} (as configured)" if service.engine is not None else seeming
     told = f"{identity.product} {identity.version or '(version not told)'}"
     return _marked(told, identity.simulated)

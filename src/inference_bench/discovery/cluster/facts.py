@@ -3,7 +3,7 @@ fact with the object that told it.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from inference_bench.config.rules import looks_secret, secret_word
 from inference_bench.discovery.cluster.backends import Backend
@@ -30,7 +30,7 @@ _MOST_FLAGS, _LONGEST_FLAG = 40, 120
 _HIDDEN = "…"
 _MOST_NODES, _MOST_MAKERS = 8, 4
 
-Facts = Mapping[str, object]
+SCALED_TO_ZERO = "it is scaled to zero"
 CLUSTER_FACTS = (
     "namespace", "workload", "replicas_ready", "replicas_wanted", "image", "start_flags", "settings", "gpu",
     "gpus_per_replica", "cpu_request", "cpu_limit", "memory_request", "memory_limit", "nodes", "state",
@@ -91,7 +91,7 @@ def state_of(backend: Backend) -> str | None:
         )
     if backend.workloads:
         wanted = sum(one.replicas for one in backend.workloads)
-        return "it is scaled to zero" if wanted == 0 else "it has no pods"
+        return SCALED_TO_ZERO if wanted == 0 else "it has no pods"
     if backend.inference is not None and backend.inference.ready is False:
         reason = f" ({backend.inference.reason})" if backend.inference.reason else ""
         return f"{backend.inference.meta.called} is not ready{reason}"

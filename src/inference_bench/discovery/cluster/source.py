@@ -89,7 +89,8 @@ class ClusterSource:
         found = ways_to(backend, inventory, inside=self._cluster.inside)
         ways, spelt = _spelt(found.ways)
         facts, sources = cluster_facts(backend, inventory)
-        told = ClusterFacts(backend.product, backend.guess.evidence, facts, sources, state_of(backend))
+        certain = backend.guess.strong
+        told = ClusterFacts(backend.product, backend.guess.evidence, facts, sources, state_of(backend), certain)
         return Candidate(
             endpoint=EndpointSettings(name=name, url=ways[0].url if ways else found.only_inside),
             source=f"{backend.namespace}: {'; '.join(backend.guess.evidence)}",
@@ -99,8 +100,8 @@ class ClusterSource:
             last_way=self._last_way(backend),
             no_way=None if ways else self._no_way(backend, found),
             cluster=told,
-            certain=backend.guess.strong,
-            hint=backend.guess.product.engine if backend.guess.strong else None,
+            certain=certain,
+            hint=backend.guess.product.engine if certain else None,
         )
 
     def _last_way(self, backend: Backend) -> Callable[[], Awaitable[Way]] | None:
