@@ -8,12 +8,16 @@ from inference_bench.cli.utils.console_utils import note, warn
 from inference_bench.cli.utils.known_words import known_words
 from inference_bench.config.loader import load_settings
 from inference_bench.discovery.saved import endpoints_text
+from inference_bench.errors import NoServiceError, UsageError
 from inference_bench.orchestration.service_orchestrator import Findings, choose_usable, found_services
 
 
 def endpoints_found() -> str:
     """Look where `discover` looks, and return the usable services as YAML of `endpoints`. Raises NoServiceError."""
     loaded = load_settings(None, overrides={}, environ=os.environ, cwd=Path.cwd(), known=known_words())
+
+    if loaded.settings.services.simulate:
+        raise UsageError("--from-discovery is for services that stay, and services.simulate is on")
 
     async def look() -> Findings:
         async with found_services(loaded, environ=os.environ, look_around=True) as findings:
@@ -26,7 +30,9 @@ def endpoints_found() -> str:
     for service in findings.services:
         if service not in usable:
             warn(f"{service.name} is left out: it is {service.health.status}: {service.health.detail}")
-    lasting = [service for service in usable if service.stays and not service.simulated]
-    for service in usable:
-        note(f"Found {service.name} at {service.url}" + ("" if service in lasting else ", which does not stay"))
+    lasting = [service for service in usable if service.stays]
+    if not lasting:
+        raise NoServiceError("all that was found is reached by a port-forward, and that ends with this command")
+    for service in lasting:
+        note(f"Found {service.name} at {service.url}")
     return endpoints_text(lasting)

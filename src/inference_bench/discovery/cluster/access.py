@@ -6,8 +6,9 @@ which of them is meant, and everything that can be wrong with them becomes one s
 
 import asyncio
 import logging
+import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ _DEFAULT_NAMESPACE = "default"
 # A plug-in that asks a person to log in never ends by itself.
 _CREDENTIALS_SECONDS = 8.0
 _LONGEST_TEXT = 300
+_MOST_CONTEXTS = 10
+_LOG_IN = "log in to the cluster first, or name another kubeconfig (KUBECONFIG; ~/.kube/config is the usual one)"
 
 
 class ClusterUnavailableError(NoServiceError):
@@ -67,29 +70,31 @@ class Cluster:
 def find_credentials(environ: Mapping[str, str], context: str | None = None) -> Credentials | None:
     """Return the credentials that kubectl would use, None when there are none.
 
-    KUBECONFIG, else ~/.kube/config, else the account that Kubernetes gives to a pod. Raises ConfigError when KUBECONFIG
-    names nothing that exists, or a context is asked for and there is no kubeconfig.
+    KUBECONFIG, else ~/.kube/config, else the account that Kubernetes gives to a pod; an empty file (/dev/null) is none.
+    Raises ClusterUnavailableError when KUBECONFIG names nothing that exists, or there is no kubeconfig for a context.
     """
     named = environ.get("KUBECONFIG", "")
+    home = environ.get("HOME")
     if named:
         files = [Path(part).expanduser() for part in named.split(":") if part]
-        there = tuple(file for file in files if file.exists())
-        if not there:
-            raise ConfigError(f"KUBECONFIG names {named}, and there is no such file", hint="correct it or unset it")
+        if not any(file.exists() for file in files):
+            raise ClusterUnavailableError(f"KUBECONFIG names {named}, and there is no such file", hint=_LOG_IN)
+    else:
+        files = [Path(home) / ".kube" / "config"] if home else []
+    there = tuple(file for file in files if file.exists() and not _is_empty(file))
+    if there:
         return Credentials(there, context)
-    home = environ.get("HOME")
-    usual = Path(home) / ".kube" / "config" if home else None
-    if usual is not None and usual.is_file():
-        return Credentials((usual,), context)
     if context is not None:
-        raise ConfigError(
-            f"there is no kubeconfig, so no context {context} either",
-            hint="KUBECONFIG names one; ~/.kube/config is the usual one",
-        )
+        raise ClusterUnavailableError(f"there is no kubeconfig, so no context {context} either", hint=_LOG_IN)
     account = Path(environ.get(_ACCOUNT_VARIABLE) or ACCOUNT)
     if environ.get(_HOST) and (account / "token").is_file():
         return Credentials((), account=account)
     return None
+
+
+def _is_empty(file: Path) -> bool:
+    """Whether a file says nothing; a pipe has no size, and does."""
+    return str(file) == os.devnull or (file.is_file() and file.stat().st_size == 0)
 
 
 @asynccontextmanager
@@ -156,16 +161,14 @@ async def _load_kubeconfig(configuration: Any, credentials: Credentials, folder:
         ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else None
-        file = credentials.files[0] if len(credentials.files) == 1 else None
-        raise ConfigError("the kubeconfig is not YAML", file=file, line=line, hint=_KUBECONFIG_HINT) from None
+        raise _unusable(credentials, "it is not YAML", line=mark.line + 1 if mark is not None else None) from None
     except ConfigException as error:
         text = clean_text(str(error), _LONGEST_TEXT)
         if text.startswith("exec: process") or "failed to decode" in text:
             raise ClusterUnavailableError(
                 f"the plug-in for credentials in {credentials.described} failed: {text}", hint="log in again"
             ) from None
-        raise _unusable(credentials, text) from None
+        raise _unusable(credentials, text, contexts=_contexts(credentials)) from None
     except FileNotFoundError as error:
         raise ClusterUnavailableError(
             f"{credentials.described} names {error.filename}, and there is no such file",
@@ -183,9 +186,6 @@ async def _load_kubeconfig(configuration: Any, credentials: Credentials, folder:
     chosen = loader.current_context or {}
     namespace = (chosen.get("context") or {}).get("namespace")
     return namespace if isinstance(namespace, str) and namespace else _DEFAULT_NAMESPACE
-
-
-_KUBECONFIG_HINT = "check it with: vllm-benchmark discover --context NAME -n NAMESPACE, or have it written anew"
 
 
 def _load_account(configuration: Any, account: Path, environ: Mapping[str, str]) -> str:
@@ -212,9 +212,30 @@ def _same_host(server: str, environ: Mapping[str, str]) -> bool:
     return bool(given) and (host in (given, "kubernetes") or host.startswith("kubernetes.default"))
 
 
-def _unusable(credentials: Credentials, problem: str) -> ConfigError:
-    file = credentials.files[0] if len(credentials.files) == 1 else None
-    return ConfigError(f"the kubeconfig cannot be used: {problem}", file=file, hint=_KUBECONFIG_HINT)
+def _unusable(
+    credentials: Credentials, problem: str, *, line: int | None = None, contexts: Sequence[str] = ()
+) -> ConfigError:
+    """Return the error for a kubeconfig that cannot be used; `contexts` are those it has."""
+    if credentials.context is not None and contexts and credentials.context not in contexts:
+        problem = f"it has no context {credentials.context}"
+        hint = f"contexts: {', '.join(contexts[:_MOST_CONTEXTS])}" + (", …" if len(contexts) > _MOST_CONTEXTS else "")
+    else:
+        hint = "correct it, or log in again so that it is written anew"
+    where = ", ".join(str(file) for file in credentials.files) + (f":{line}" if line is not None else "")
+    return ConfigError(f"{where}: the kubeconfig cannot be used: {problem}", hint=hint)
+
+
+def _contexts(credentials: Credentials) -> tuple[str, ...]:
+    """Return the names of the contexts, as far as they can be read."""
+    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
+    from kubernetes_asyncio.config.kube_config import KubeConfigMerger  # noqa: PLC0415
+
+    try:
+        merged = KubeConfigMerger(":".join(str(file) for file in credentials.files)).config
+        listed = merged.value.get("contexts", []) if merged is not None else []
+        return tuple(clean_text(str(one["name"]), _LONGEST_TEXT) for one in listed)
+    except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError):
+        return ()
 
 
 def _reason(error: BaseException) -> str:
