@@ -1,6 +1,5 @@
 """What a benchmark is going to do: services resolved, tests planned, limits checked; nothing measured yet."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from inference_bench.errors import UsageError
 from inference_bench.orchestration.service_facts import samples_of, service_facts
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test
 from inference_bench.results.comparison import FairnessNote
+from inference_bench.results.cores import usable_cores
 from inference_bench.results.fairness import notes_before
 from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts
 from inference_bench.testing.limits import check_limits, needs
@@ -120,7 +120,7 @@ def _auto_workers(plans: Sequence[TtftPlan | LoadPlan]) -> int:
             load = plan.settings
             # An open loop's streams are not known before; a request a second is taken for two streams.
             streams = max(streams, load.concurrent_users or round(2 * (load.rate or 0)))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores() or 1
     return max(1, min(cores - 1, -(-streams // STREAMS_PER_WORKER)))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from inference_bench import __version__
+from inference_bench.results.cores import usable_cores
 
 PACKAGES = ("click", "httptools", "httpx", "numpy", "orjson", "pyarrow", "pydantic", "rich", "scipy")
 _GIT_SECONDS = 5
@@ -55,7 +56,7 @@ def describe_environment(cwd: Path | None = None) -> Environment:
         architecture=platform.machine(),
         cpu=_cpu_name(),
         cores=os.cpu_count(),
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        usable_cores=usable_cores(),
         memory_bytes=_memory_bytes(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         tool_version=__version__,
