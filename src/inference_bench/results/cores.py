@@ -34,7 +34,7 @@ def _folders(cgroups: Path, own: Path) -> list[Path]:
         return []
     folders: list[Path] = []
     for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         root = cgroups if not controllers else cgroups / "cpu"
         if controllers and "cpu" not in controllers.split(","):
             continue
