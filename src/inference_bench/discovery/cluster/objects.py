@@ -70,6 +70,7 @@ class Pod:
     waiting: str | None
     node_selector: Labels
     ending: bool = False
+    ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def read_pod(source: Json) -> Pod | None:
         waiting=_waiting(status),
         node_selector=words_by_name(spec, "nodeSelector"),
         ending="deletionTimestamp" in mapping(source, "metadata"),
+        ip=word(status, "podIP"),
     )
 
 

@@ -44,7 +44,7 @@ def ways_to(backend: Backend, inventory: Inventory, *, inside: bool) -> Ways:
     ]
     own = list(_cluster_ways(backend))
     if inside:
-        found += [*own, *kserve_ways(backend, inside=True)]
+        found += [*own, *kserve_ways(backend, inside=True), *_pod_ways(backend)]
     ordered = in_order(_under(way, _api_prefix(backend)) for way in found)
     told = [text for text, rule in refusals.items() if not ordered or is_before(rule, ordered[0].rule)]
     return Ways(ordered, tuple(told), own[0].url if own else f"http://{backend.name}:{backend.port}")
@@ -141,7 +141,7 @@ def _addresses(node: Node, kind: str) -> list[str]:
 
 
 def _cluster_ways(backend: Backend) -> Iterator[Way]:
-    """Yield the addresses that work inside the cluster: the Service's name, then its IP, then nothing."""
+    """Yield the addresses that work inside the cluster: the Service's name, then its IP; without one, the pod's IP."""
     for door in backend.doors:
         service = door.service
         if service.type in ("InferencePool", "ExternalName"):
@@ -153,6 +153,20 @@ def _cluster_ways(backend: Backend) -> Iterator[Way]:
         if service.cluster_ip is not None:
             url = _url(scheme_of(backend, door), service.cluster_ip, number)
             yield Way(Rule.CLUSTER_DNS, url, f"{service.meta.called}, by its cluster IP")
+
+
+def _pod_ways(backend: Backend) -> Iterator[Way]:
+    """Yield the address of a pod that no Service leads to; it is good as long as the pod is."""
+    pod = forwardable_pod(backend)
+    if (
+        pod is not None
+        and pod.ip is not None
+        and not any(door.service.type != "InferencePool" for door in backend.doors)
+    ):
+        several = len(backend.ready_pods)
+        only = (f"the address is that of one of its {several} pods",) if several > 1 else ()
+        url = _url(scheme_of(backend, None), pod.ip, backend.port)
+        yield Way(Rule.CLUSTER_DNS, url, f"{pod.meta.called}, by its IP", only)
 
 
 def forwardable_pod(backend: Backend) -> Pod | None:
