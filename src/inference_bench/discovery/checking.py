@@ -134,9 +134,12 @@ async def _by(
 
 def _reached(endpoint: EndpointSettings, way: Way) -> EndpointSettings:
     """Return the endpoint at a way's URL; what is said of certificates holds where there are any."""
-    plain = not way.url.startswith("https:")
-    without = {"ca_file": None, "insecure_skip_verify": False} if plain else {}
-    return endpoint.model_copy(update={"url": way.url, **without})
+    said: dict[str, object] = {}
+    if not way.url.startswith("https:"):
+        said = {"ca_file": None, "insecure_skip_verify": False}
+    elif way.ca_file is not None and endpoint.ca_file is None and not endpoint.insecure_skip_verify:
+        said = {"ca_file": way.ca_file}
+    return endpoint.model_copy(update={"url": way.url, **said})
 
 
 def _noted(candidate: Candidate, notes: Sequence[str]) -> Candidate:

@@ -32,12 +32,16 @@ _ORDER = {rule: place for place, rule in enumerate(Rule)}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to a service: its base URL, the rule that made it, what it goes through, and what to know of it."""
+    """One way to a service: its base URL, the rule that made it, what it goes through, and what to know of it.
+
+    `ca_file` holds the certificates that are trusted there, where the way itself tells which.
+    """
 
     rule: Rule
     url: str
     through: str
     notes: tuple[str, ...] = ()
+    ca_file: str | None = None
 
 
 def is_before(one: Rule, other: Rule) -> bool:

@@ -58,13 +58,17 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """An opened cluster. `inside`: this program runs in it. `namespace` is the one its credentials name."""
+    """An opened cluster. `inside`: this program runs in it. `namespace` is the one its credentials name.
+
+    `service_ca` is the file of OpenShift's authority for the certificates of Services, where the pod has it.
+    """
 
     client: "ApiClient"
     server: str
     namespace: str
     inside: bool
     context: str | None = None
+    service_ca: str | None = None
 
 
 def find_credentials(environ: Mapping[str, str], context: str | None = None) -> Credentials | None:
@@ -126,9 +130,15 @@ async def open_cluster(credentials: Credentials, environ: Mapping[str, str]) -> 
                 namespace=namespace,
                 inside=not credentials.files or _same_host(str(configuration.host), environ),
                 context=credentials.context,
+                service_ca=_service_ca(credentials.account),
             )
         finally:
             await client.close()
+
+
+def _service_ca(account: Path) -> str | None:
+    file = account / "service-ca.crt"
+    return str(file) if file.is_file() else None
 
 
 def _client(factory: Any, configuration: Any, credentials: Credentials) -> "ApiClient":

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from inference_bench.config.service_models import EndpointSettings
 from inference_bench.discovery.cluster.access import Cluster, Credentials, open_cluster
@@ -20,6 +21,7 @@ from inference_bench.discovery.url_resolver import Rule, Way, normalise_url
 from inference_bench.errors import ConfigError
 
 EVERY_NAMESPACE = "*"
+_SERVICE_NAMES = (".svc", ".svc.cluster.local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class ClusterSource:
 
     def _candidate(self, backend: Backend, name: str, inventory: Inventory) -> Candidate:
         found = ways_to(backend, inventory, inside=self._cluster.inside)
-        ways, spelt = _spelt(found.ways)
+        ways, spelt = _spelt(self._trusting(way) for way in found.ways)
         facts, sources = cluster_facts(backend, inventory)
         certain = backend.guess.strong
         told = ClusterFacts(backend.product, backend.guess.evidence, facts, sources, state_of(backend), certain)
@@ -103,6 +105,11 @@ class ClusterSource:
             certain=certain,
             hint=backend.guess.product.engine if certain else None,
         )
+
+    def _trusting(self, way: Way) -> Way:
+        """Trust OpenShift's own authority for the addresses that it makes certificates for: names of Services."""
+        inside = way.rule is Rule.CLUSTER_DNS and (urlsplit(way.url).hostname or "").endswith(_SERVICE_NAMES)
+        return replace(way, ca_file=self._cluster.service_ca) if inside and way.url.startswith("https:") else way
 
     def _last_way(self, backend: Backend) -> Callable[[], Awaitable[Way]] | None:
         """Return what opens a port-forward, None where none was asked for or no pod takes requests."""
@@ -149,7 +156,7 @@ async def cluster_source(
         yield ClusterSource(cluster, request, forwarder)
 
 
-def _spelt(ways: Sequence[Way]) -> tuple[tuple[Way, ...], tuple[str, ...]]:
+def _spelt(ways: Iterable[Way]) -> tuple[tuple[Way, ...], tuple[str, ...]]:
     """Return the ways with their URLs in the one spelling; one that cannot be a URL is left out, with a note."""
     spelt: list[Way] = []
     notes: list[str] = []
@@ -159,7 +166,7 @@ def _spelt(ways: Sequence[Way]) -> tuple[tuple[Way, ...], tuple[str, ...]]:
         except ConfigError as error:
             notes.append(f"{way.through} is not used: {error.message}")
             continue
-        spelt.append(Way(way.rule, base.url, way.through, (*way.notes, *base.notes)))
+        spelt.append(replace(way, url=base.url, notes=(*way.notes, *base.notes)))
     return tuple(spelt), tuple(notes)
 
 

@@ -158,11 +158,7 @@ def _cluster_ways(backend: Backend) -> Iterator[Way]:
 def _pod_ways(backend: Backend) -> Iterator[Way]:
     """Yield the address of a pod that no Service leads to; it is good as long as the pod is."""
     pod = forwardable_pod(backend)
-    if (
-        pod is not None
-        and pod.ip is not None
-        and not any(door.service.type != "InferencePool" for door in backend.doors)
-    ):
+    if pod is not None and pod.ip is not None and not backend.doors:
         several = len(backend.ready_pods)
         only = (f"the address is that of one of its {several} pods",) if several > 1 else ()
         url = _url(scheme_of(backend, None), pod.ip, backend.port)
