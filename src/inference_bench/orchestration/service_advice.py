@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from inference_bench.api.probe_http import ProbeOutcome
 from inference_bench.config.service_models import ServicesSettings
 from inference_bench.discovery.cluster.facts import SCALED_TO_ZERO
 from inference_bench.discovery.health_checker import HealthStatus
@@ -50,6 +51,7 @@ def _what_to_do(services: Sequence[FoundService]) -> str:
     cases = (
         (_scaled_to_zero, "scale it up first"),
         (_coming, "wait until it is ready: discover --watch shows when"),
+        (_untrusted, "trust its authority: ca_file of an endpoint, or SSL_CERT_FILE=FILE in the environment"),
         (_without_way, "--port-forward, or a Route, an Ingress or a load balancer in the cluster, leads to it"),
         (_unreachable, "start it, or correct its URL"),
     )
@@ -80,6 +82,10 @@ def _coming(service: FoundService) -> bool:
 
 def _without_way(service: FoundService) -> bool:
     return service.cluster is not None and service.way is None
+
+
+def _untrusted(service: FoundService) -> bool:
+    return service.health.cause is ProbeOutcome.TLS and "not trusted" in service.health.detail
 
 
 def _unreachable(service: FoundService) -> bool:
