@@ -111,7 +111,9 @@ class _Index:
         if not service.selector:
             return (), ()
         namespace = service.meta.namespace
-        pods = [pod for pod in self.pods[namespace] if _matches(service.selector, pod.meta.labels)]
+        matching = [pod for pod in self.pods[namespace] if _matches(service.selector, pod.meta.labels)]
+        # A benchmark's or a download's pod may carry the labels of what it is for.
+        pods = [pod for pod in matching if not _of_job(pod)] or matching
         workloads = [one for one in self.workloads[namespace] if _matches(service.selector, one.template_labels)]
         return tuple(sorted(pods, key=lambda pod: pod.meta.name)), tuple(workloads)
 
@@ -220,10 +222,17 @@ def _is_front(container: Container) -> bool:
 
 
 def _containers(pods: Sequence[Pod], workloads: Sequence[Workload]) -> tuple[Container, ...]:
-    """Return the containers of the first pod that takes requests, else of the first workload's template."""
-    ordered = sorted(pods, key=lambda pod: (not pod.ready, pod.ending, pod.meta.name))
+    """Return the containers of the first pod that takes requests, else of the first workload's template.
+
+    Pods with an engine come first: a test's pod may carry the labels of what it tests.
+    """
+    ordered = sorted(pods, key=lambda pod: (not _serves(pod), not pod.ready, pod.ending, pod.meta.name))
     everything: list[Pod | Workload] = [*ordered, *workloads]
     return next((one.containers for one in everything if one.containers), ())
+
+
+def _serves(pod: Pod) -> bool:
+    return any(container_clues(container) for container in pod.containers)
 
 
 def _add_unserved(groups: dict[object, _Group], inventory: Inventory, index: _Index) -> None:
@@ -242,7 +251,7 @@ def _add_unserved(groups: dict[object, _Group], inventory: Inventory, index: _In
             served |= {(meta.namespace, pod.meta.name) for pod in pods}
     loose: dict[tuple[str, str], list[Pod]] = defaultdict(list)
     for pod in inventory.pods:
-        if (pod.meta.namespace, pod.meta.name) in served or any(kind == "Job" for kind, _ in pod.meta.owners):
+        if (pod.meta.namespace, pod.meta.name) in served or _of_job(pod):
             continue
         loose[pod.meta.namespace, _maker(pod)].append(pod)
     for (namespace, name), pods_of_it in loose.items():
@@ -263,6 +272,10 @@ def _made_by(pod: Pod, workload: Workload) -> bool:
     if kind == "Deployment":  # by way of a ReplicaSet, called after it with a hash
         return any(owner == "ReplicaSet" and whose.rpartition("-")[0] == name for owner, whose in pod.meta.owners)
     return (kind, name) in pod.meta.owners
+
+
+def _of_job(pod: Pod) -> bool:
+    return any(kind == "Job" for kind, _ in pod.meta.owners)
 
 
 def _maker(pod: Pod) -> str:

@@ -5,11 +5,11 @@ fact with the object that told it.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from inference_bench.config.rules import looks_secret, secret_word
+from inference_bench.api.probe_http import clean_text
 from inference_bench.discovery.cluster.backends import Backend
+from inference_bench.discovery.cluster.flags import masked, start_flags
 from inference_bench.discovery.cluster.inventory import Inventory
 from inference_bench.discovery.cluster.objects import Container, Labels, Pod, Workload
-from inference_bench.discovery.cluster.recognition import after_command
 
 # Resources that are accelerators, and what they are called where no node says more.
 _ACCELERATORS = {
@@ -21,13 +21,13 @@ _ACCELERATORS = {
     "google.com/tpu": "Google TPU",
     "aws.amazon.com/neuron": "AWS Neuron",
 }
+_COUNT = re.compile(r"[1-9][0-9]{0,3}")
 _SHARED = re.compile(r"nvidia\.com/(gpu\.shared|mig-.+)")
 _GPU_LABELS = (
     "nvidia.com/gpu.product", "amd.com/gpu.product-name", "cloud.google.com/gke-accelerator",
     "cloud.google.com/gke-tpu-accelerator", "k8s.amazonaws.com/accelerator",
 )  # fmt: skip
-_MOST_FLAGS, _LONGEST_FLAG = 40, 120
-_HIDDEN = "…"
+_LONGEST_LABEL = 63  # as the API itself bounds them
 _MOST_NODES, _MOST_MAKERS = 8, 4
 
 SCALED_TO_ZERO = "it is scaled to zero"
@@ -70,7 +70,7 @@ def _told(backend: Backend, inventory: Inventory) -> Iterator[tuple[str, object,
     where = f"{pods[0].meta.called}, container {container.name}" if pods else f"{maker}, container {container.name}"
     yield "image", container.image, where
     yield "start_flags", start_flags(container), where
-    yield "settings", dict(container.variables), where
+    yield "settings", {name: masked(value) for name, value in container.variables.items()}, where
     yield from _resources(container, where)
     yield from _accelerator(container, where, pods, workload, inventory)
     nodes = sorted({pod.node for pod in pods if pod.node is not None})
@@ -82,7 +82,7 @@ def state_of(backend: Backend) -> str | None:
     if backend.ready_pods:
         return None
     if backend.pods:
-        waiting = [pod.waiting or ("not ready" if pod.phase == "Running" else pod.phase) for pod in backend.pods]
+        waiting = [_why_not(pod) for pod in backend.pods]
         reasons = ", ".join(dict.fromkeys(one for one in waiting if one))
         return (
             f"none of its {len(backend.pods)} pods is ready ({reasons})"
@@ -98,29 +98,10 @@ def state_of(backend: Backend) -> str | None:
     return None
 
 
-def start_flags(container: Container) -> list[str]:
-    """Return what a server was started with: the words after its command, secrets hidden, at most forty."""
-    shown: list[str] = []
-    hide = False
-    for word in after_command(container.words):
-        part = word.strip("'\"")
-        name, equals, value = part.partition("=")
-        if hide or looks_secret(part) or looks_secret(value):
-            shown.append(f"{name}={_HIDDEN}" if equals and not hide else _HIDDEN)
-            hide = False
-        elif part.startswith("-") and _secret_flag(name):
-            shown.append(f"{name}={_HIDDEN}" if equals else name)
-            hide = not equals
-        elif part:
-            shown.append(part[:_LONGEST_FLAG])
-    return shown[:_MOST_FLAGS]
-
-
-def _secret_flag(name: str) -> bool:
-    """Whether a flag carries a secret: `--api-key`, `--hf-token`. `--max-num-batched-tokens` does not."""
-    if name.endswith(("tokens", "-keys-file")) or "tokenizer" in name or "-token-" in name:
-        return False
-    return secret_word(name)
+def _why_not(pod: Pod) -> str:
+    if pod.ending:
+        return "terminating"
+    return pod.waiting or ("not ready" if pod.phase == "Running" else pod.phase)
 
 
 def _resources(container: Container, where: str) -> Iterator[tuple[str, object, str]]:
@@ -150,10 +131,10 @@ def _accelerator(
 def accelerator_of(container: Container) -> tuple[str | None, int | None]:
     """Return the resource and the number of accelerators of one pod, (None, None) without any."""
     for name, amount in {**container.requests, **container.limits}.items():
-        if (name in _ACCELERATORS or _SHARED.fullmatch(name)) and amount.isdigit() and int(amount) > 0:
+        if (name in _ACCELERATORS or _SHARED.fullmatch(name)) and _COUNT.fullmatch(amount):
             return name, int(amount)
     return None, None
 
 
 def _gpu_label(labels: Labels) -> str | None:
-    return next((labels[key] for key in _GPU_LABELS if labels.get(key)), None)
+    return next((clean_text(labels[key], _LONGEST_LABEL) for key in _GPU_LABELS if labels.get(key)), None)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from inference_bench.api.telling import Json
 from inference_bench.discovery.cluster.access import ClusterUnavailableError
@@ -110,6 +110,7 @@ class InventoryReader:
         )
         inventory.workloads = [*deployments, *stateful_sets]
         await self._foreign_gateways(inventory)
+        _sort(inventory)
         refused = [self._statuses.get(resource.plural) == _FORBIDDEN for resource in _ESSENTIAL]
         if all(refused):
             where = f"in namespace {self._namespace}" if self._namespace is not None else "in all namespaces"
@@ -181,6 +182,16 @@ class InventoryReader:
         for namespace in sorted(named - {self._namespace}):
             listing = await self._versioned(_GATEWAYS, namespace, read_gateway)
             inventory.gateways.extend(listing.items if listing is not None else ())
+
+
+def _sort(inventory: Inventory) -> None:
+    """Put everything into one order, so that a search says the same whatever order a server lists in."""
+    lists: tuple[list[Any], ...] = (
+        inventory.services, inventory.pods, inventory.workloads, inventory.routes, inventory.ingresses,
+        inventory.http_routes, inventory.gateways, inventory.inferences, inventory.pools,
+    )  # fmt: skip
+    for one in lists:
+        one.sort(key=lambda read: (read.meta.namespace, read.meta.name, read.meta.kind))
 
 
 def _joined(parts: Sequence[Listing[T]], asked: int) -> Listing[T]:

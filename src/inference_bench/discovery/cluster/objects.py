@@ -22,6 +22,7 @@ _VARIABLES = frozenset(
 )  # fmt: skip
 _LONGEST_ARGUMENT = 2000
 _MOST_ARGUMENTS = 200
+_LONGEST_QUANTITY = 40
 
 Labels = Mapping[str, str]
 
@@ -257,7 +258,9 @@ def _probe_schemes(source: Json) -> dict[str, str]:
     for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
         get = mapping(mapping(source, probe), "httpGet")
         if "port" in get:
-            schemes.setdefault(str(get["port"]), (word(get, "scheme") or "HTTP").lower())
+            scheme = (word(get, "scheme") or "HTTP").lower()
+            if scheme in ("http", "https"):
+                schemes.setdefault(str(get["port"]), scheme)
     return schemes
 
 
@@ -320,4 +323,5 @@ def _quantities(source: Json, key: str) -> dict[str, str]:
     """Return resource quantities as written; YAML lets people write them as numbers."""
     told = mapping(source, key)
     plain = {name: value for name, value in told.items() if not isinstance(value, bool)}
-    return {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float)}
+    written = {name: str(value) for name, value in plain.items() if isinstance(value, str | int | float)}
+    return {name: clean_text(value, _LONGEST_QUANTITY) for name, value in written.items()}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from inference_bench.api.probe_http import clean_text
 from inference_bench.discovery.cluster.objects import Container, Labels
 
 # Weights: what is built to be an engine; what says so itself; what a person called it; where it listens.
@@ -15,6 +16,8 @@ _IMAGE, _COMMAND, _LABEL, _NAME, _OWN_PORT, _USUAL_PORT = 100, 90, 50, 20, 30, 1
 STRONG = 50  # kept in a list of services even while nobody answers there
 ENOUGH = 30  # worth asking who it is
 _SPLIT = re.compile(r"[^a-z0-9]+")
+_NUMBER = re.compile(r"[0-9]{1,5}")
+_LONGEST_LABEL = 63  # as the API itself bounds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +149,11 @@ def label_clues(labels: Labels, whose: str) -> tuple[Clue, ...]:
         value = labels.get(key, "")
         product = _words_product(value)
         if product is not None:
-            clues.append(Clue(product, _LABEL, f"label {key}={value} of {whose}"))
+            clues.append(Clue(product, _LABEL, f"label {key}={clean_text(value, _LONGEST_LABEL)} of {whose}"))
     for key, operator in _OPERATOR_LABELS:
         if key in labels:
-            clues.append(Clue(OTHER, ENOUGH, f"label {key}={labels[key]} of {whose} ({operator})"))
+            shown = clean_text(labels[key], _LONGEST_LABEL)
+            clues.append(Clue(OTHER, ENOUGH, f"label {key}={shown} of {whose} ({operator})"))
     return tuple(clues)
 
 
@@ -195,7 +199,7 @@ def listening_port(container: Container, product: Product) -> int:
     if product is OLLAMA:
         variable = container.variables.get("OLLAMA_HOST", "").rpartition(":")[2]
     for told in (flagged, variable):
-        if told.isdigit() and 0 < int(told) < 65536:
+        if _NUMBER.fullmatch(told) and 0 < int(told) < 65536:
             return int(told)
     numbers = [number for name, number in container.ports if not is_side_port(name, number)]
     return numbers[0] if len(numbers) == 1 else product.port
@@ -237,6 +241,10 @@ def is_side_port(name: str, number: int) -> bool:
         "health",
         "admin",
         "pd",
+        "ucx",
+        "autometric",
+        "usermetric",
+        "queueadm",
     }
     return bool(words & side) or number in (9090, 9002, 9003, 5557, 5600, 6379, 8265, 9091, 22)
 

@@ -94,7 +94,7 @@ class ClusterSource:
         certain = backend.guess.strong
         told = ClusterFacts(backend.product, backend.guess.evidence, facts, sources, state_of(backend), certain)
         return Candidate(
-            endpoint=EndpointSettings(name=name, url=ways[0].url if ways else found.only_inside),
+            endpoint=EndpointSettings(name=name, url=ways[0].url if ways else _placeholder(found.only_inside, name)),
             source=f"{backend.namespace}: {'; '.join(backend.guess.evidence)}",
             named=False,
             notes=(*found.refusals, *spelt),
@@ -168,6 +168,14 @@ def _spelt(ways: Iterable[Way]) -> tuple[tuple[Way, ...], tuple[str, ...]]:
             continue
         spelt.append(replace(way, url=base.url, notes=(*way.notes, *base.notes)))
     return tuple(spelt), tuple(notes)
+
+
+def _placeholder(address: str, name: str) -> str:
+    """Return what is shown as the address of a service without a way; nobody is asked there."""
+    try:
+        return normalise_url(address).url
+    except ConfigError:
+        return f"http://{name}"
 
 
 def _needs_nodes(backend: Backend) -> bool:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
 
 from inference_bench.discovery.cluster.backends import Backend, Door
 from inference_bench.discovery.cluster.inventory import Inventory
@@ -57,7 +56,7 @@ def kserve_ways(backend: Backend, *, inside: bool) -> Iterator[Way]:
         return
     through = f"{backend.inference.meta.called}, as its status tells"
     for url in backend.inference.inside_urls if inside else backend.inference.urls:
-        if urlsplit(url).scheme in ("http", "https"):
+        if url.startswith(("http://", "https://")):
             yield Way(Rule.CLUSTER_DNS if inside else Rule.KSERVE, url, through)
 
 
@@ -145,7 +144,7 @@ def _path_notes(route: Route) -> tuple[str, ...]:
 def _through_gateways(
     route: HttpRoute, rule: HttpRule, gateways: dict[tuple[str, str], Gateway], refusals: Refusals
 ) -> Iterator[Way]:
-    path = "" if rule.replacement is None and rule.path.rstrip("/") in ("/v1", "/v1/chat", "") else _base(rule.path)
+    path = "" if rule.replacement is None and _is_api(rule.path) else _base(rule.path)
     for namespace, name, section, port in route.parents:
         gateway = gateways.get((namespace, name))
         through = f"{route.meta.called}, Gateway {name}"
@@ -165,7 +164,9 @@ def _through_gateways(
         # TLS before plain HTTP, which often only sends on to it.
         for listener in sorted(listeners, key=lambda one: one.protocol != "HTTPS"):
             hosts = _hosts(route, listener, gateway)
-            if not hosts:
+            if not hosts and route.hostnames:
+                refusals.add(Rule.HTTP_ROUTE, route.meta.called, f"Gateway {name} takes none of its hosts")
+            elif not hosts:
                 refusals.add(Rule.HTTP_ROUTE, route.meta.called, f"Gateway {name} has no address and names no host")
             for host in hosts:
                 scheme = "https" if listener.protocol == "HTTPS" else "http"
@@ -184,6 +185,8 @@ def _hosts(route: HttpRoute, listener: Listener, gateway: Gateway) -> list[str]:
         return []
     if listener.hostname and not listener.hostname.startswith("*"):
         return [listener.hostname]
+    if listener.hostname or route.hostnames:
+        return []  # patterns: a request to a bare address matches none
     return list(gateway.addresses)
 
 
@@ -204,14 +207,20 @@ def _ingress_path(ingress: Ingress, rule: IngressRule) -> tuple[str, str | None]
     if rule.path_type == "Exact" and rule.path != "/":
         return "", f"it takes one exact path ({rule.path})"
     rewrite = ingress.meta.annotations.get(_NGINX_REWRITE)
+    if rewrite is not None and "$" not in rewrite and rewrite != rule.path:
+        return "", f"it rewrites every path to {rewrite}"
     if rewrite is not None:
         # `/llm(/|$)(.*)` rewritten to `/$2`: what stands before the pattern is the base.
         return _base(_PATTERN.split(rule.path)[0]), None
     if _PATTERN.search(rule.path):
         plain = _base(_PATTERN.split(rule.path)[0])
-        return ("" if plain in ("", "/v1") else plain), None
-    path = _base(rule.path)
-    return ("" if path.startswith("/v1") else path), None
+        return ("" if _is_api(plain) else plain), None
+    return ("" if _is_api(rule.path) else _base(rule.path)), None
+
+
+def _is_api(path: str) -> bool:
+    """Whether a path is one of the API's own, so that it is no base of them."""
+    return _base(path) in ("", "/v1") or path.startswith("/v1/")
 
 
 def _bracketed(host: str) -> str:
