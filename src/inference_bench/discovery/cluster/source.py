@@ -14,7 +14,7 @@ from inference_bench.discovery.cluster.facts import cluster_facts, state_of
 from inference_bench.discovery.cluster.forwarder import Forwarder
 from inference_bench.discovery.cluster.inventory import PODS, SERVICES, Inventory, InventoryReader
 from inference_bench.discovery.cluster.reader import ClusterReader
-from inference_bench.discovery.cluster.ways import Ways, forwardable_pod, scheme_of, ways_to
+from inference_bench.discovery.cluster.ways import forwardable_pod, scheme_of, ways_to
 from inference_bench.discovery.services import ClusterFacts
 from inference_bench.discovery.sources import Candidate
 from inference_bench.discovery.url_resolver import Rule, Way, normalise_url
@@ -100,7 +100,7 @@ class ClusterSource:
             notes=(*found.refusals, *spelt),
             ways=ways,
             last_way=self._last_way(backend),
-            no_way=None if ways else self._no_way(backend, found),
+            no_way=None if ways else self._no_way(backend, (*found.refusals, *spelt)),
             cluster=told,
             certain=certain,
             hint=backend.guess.product.engine if certain else None,
@@ -129,14 +129,14 @@ class ClusterSource:
 
         return opened
 
-    def _no_way(self, backend: Backend, found: Ways) -> str:
+    def _no_way(self, backend: Backend, refusals: Sequence[str]) -> str:
         state = state_of(backend)
         if state is not None:
             return state
         if not backend.doors and backend.inference is None:
             reason = "no Service leads to it"
-        elif found.refusals:
-            reason = found.refusals[0]
+        elif refusals:
+            reason = refusals[0]
         elif self._cluster.inside:
             reason = "it has no address"
         else:
