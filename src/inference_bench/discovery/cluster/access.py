@@ -9,13 +9,14 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from inference_bench.api.probe_http import clean_text
+from inference_bench.config.rules import url_problem
 from inference_bench.errors import ConfigError, NoServiceError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 _DEFAULT_NAMESPACE = "default"
 # A plug-in that asks a person to log in never ends by itself.
 _CREDENTIALS_SECONDS = 8.0
+_ASK_AGAIN_SECONDS = 60.0  # for a token that is about to expire; some are when they come
 _LONGEST_TEXT = 300
 _MOST_CONTEXTS = 10
 _LOG_IN = "log in to the cluster first, or name another kubeconfig (KUBECONFIG; ~/.kube/config is the usual one)"
@@ -81,19 +83,27 @@ def find_credentials(environ: Mapping[str, str], context: str | None = None) -> 
     home = environ.get("HOME")
     if named:
         files = [Path(part).expanduser() for part in named.split(":") if part]
-        if not any(file.exists() for file in files):
+        if not any(_exists(file) for file in files):
             raise ClusterUnavailableError(f"KUBECONFIG names {named}, and there is no such file", hint=_LOG_IN)
     else:
         files = [Path(home) / ".kube" / "config"] if home else []
-    there = tuple(file for file in files if file.exists() and not _is_empty(file))
+    there = tuple(file for file in files if _exists(file) and not _is_empty(file))
     if there:
         return Credentials(there, context)
     if context is not None:
         raise ClusterUnavailableError(f"there is no kubeconfig, so no context {context} either", hint=_LOG_IN)
     account = Path(environ.get(_ACCOUNT_VARIABLE) or ACCOUNT)
-    if environ.get(_HOST) and (account / "token").is_file():
+    if environ.get(_HOST) and _exists(account / "token"):
         return Credentials((), account=account)
     return None
+
+
+def _exists(file: Path) -> bool:
+    """Whether a file is there for this user: a home that belongs to another one holds no kubeconfig of ours."""
+    try:
+        return file.exists()
+    except OSError:
+        return False
 
 
 def _is_empty(file: Path) -> bool:
@@ -114,6 +124,7 @@ async def open_cluster(credentials: Credentials, environ: Mapping[str, str]) -> 
         raise ClusterUnavailableError("searching a cluster needs the extra `kubernetes`", hint=EXTRA_HINT) from None
     logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # what it has to say is in its errors
     configuration = Configuration()
+    configuration.host = ""  # else it is this machine's port 80
     # Certificates of clusters are older than the strict rules of Python 3.13; kubectl does not apply those either.
     configuration.disable_strict_ssl_verification = True
     # Keys that the kubeconfig holds as text pass through files, which live as long as this block.
@@ -134,6 +145,17 @@ async def open_cluster(credentials: Credentials, environ: Mapping[str, str]) -> 
             )
         finally:
             await client.close()
+            _forget_files(folder)
+
+
+def _forget_files(folder: str) -> None:
+    """Let the library write keys anew next time: by their content it remembers files that end with this block."""
+    from kubernetes_asyncio.config import kube_config  # noqa: PLC0415
+
+    remembered: dict[str, str] = getattr(kube_config, "_temp_files", {})
+    for content, file in list(remembered.items()):
+        if Path(file).parent == Path(folder):
+            del remembered[content]
 
 
 def _service_ca(account: Path) -> str | None:
@@ -189,13 +211,41 @@ async def _load_kubeconfig(configuration: Any, credentials: Credentials, folder:
             f"{credentials.described} uses an old kind of log-in (auth-provider) that needs {error.name}",
             hint="log in by a plug-in for credentials (exec) instead",
         ) from None
+    except RecursionError:
+        raise _unusable(credentials, "it is nested too deeply") from None
     except (OSError, ValueError, TypeError, AttributeError, KeyError, AssertionError) as error:
         raise _unusable(credentials, _reason(error)) from error
-    if not isinstance(configuration.host, str) or urlsplit(configuration.host).scheme not in ("http", "https"):
-        raise _unusable(credentials, "the cluster of its context has no server")
+    problem = url_problem(configuration.host) if isinstance(configuration.host, str) else "is not given"
+    if problem is not None:
+        raise _unusable(credentials, f"the server of its cluster {problem.partition(';')[0]}")
+    _keep_fresh(configuration, loader)
     chosen = loader.current_context or {}
     namespace = (chosen.get("context") or {}).get("namespace")
     return namespace if isinstance(namespace, str) and namespace else _DEFAULT_NAMESPACE
+
+
+def _keep_fresh(configuration: Any, loader: Any) -> None:
+    """Ask the plug-in again before its token expires: a run or a watch may be longer than a token's life."""
+    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
+
+    if not hasattr(loader, "exec_plugin_expiry"):
+        return
+    turn, clock = asyncio.Lock(), asyncio.get_running_loop().time
+    asked = clock()
+
+    async def fresh(_: Any) -> None:
+        nonlocal asked
+        async with turn:
+            if clock() - asked < _ASK_AGAIN_SECONDS:
+                return
+            asked = clock()
+            # Without an answer the old token goes on; the server says when it no longer takes it.
+            with suppress(ConfigException, OSError, ValueError, TypeError, TimeoutError):
+                async with asyncio.timeout(_CREDENTIALS_SECONDS):
+                    await loader.load_from_exec_plugin()
+        configuration.api_key["BearerToken"] = loader.token
+
+    configuration.refresh_api_key_hook = fresh
 
 
 def _load_account(configuration: Any, account: Path, environ: Mapping[str, str]) -> str:

@@ -3,8 +3,9 @@
     python -m inference_bench.discovery.cluster.forwarding [--context NAME]
 
 Reads one JSON object a line from standard input, `{"id", "namespace", "pod", "port"}`; answers on standard output with
-`{"id", "local_port"}`, or `{"error", "hint", "exit_code"}` where the cluster cannot be used, and ends. The listening
-sockets are on loopback; everything ends with standard input, so with the program that started it.
+`{"id", "local_port"}`, with `{"id", "error"}` where the API server opens no way to that port, or with
+`{"error", "hint", "exit_code"}` where the cluster cannot be used, and ends. The listening sockets are on loopback;
+everything ends with standard input, so with the program that started it.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 from urllib.parse import quote
 
 from inference_bench.discovery.cluster.access import find_credentials, open_cluster
@@ -21,6 +23,8 @@ from inference_bench.errors import BenchError
 PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
 _READ_BYTES = 1 << 16
+_TRY_SECONDS = 5.0
+_FORBIDDEN = 403
 
 
 async def _carry(reader: ClusterReader, path: str, local: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -30,9 +34,11 @@ async def _carry(reader: ClusterReader, path: str, local: asyncio.StreamReader, 
         async with reader.websocket(path, PROTOCOL) as socket:
 
             async def there() -> None:
-                while data := await local.read(_READ_BYTES):
-                    await socket.send_bytes(bytes((_DATA,)) + data)
-                await socket.close()
+                try:
+                    while data := await local.read(_READ_BYTES):
+                        await socket.send_bytes(bytes((_DATA,)) + data)
+                finally:  # also when the client is gone: what it asked for is to end
+                    await socket.close()
 
             sending = asyncio.ensure_future(there())
             opened: set[int] = set()
@@ -66,23 +72,47 @@ async def _serve(context: str | None) -> int:
     credentials = find_credentials(os.environ, context)
     if credentials is None:
         raise BenchError("there are no credentials for a cluster")
+    servers: list[asyncio.Server] = []
     async with open_cluster(credentials, os.environ) as cluster:
         reader = ClusterReader(cluster)
-        servers: list[asyncio.Server] = []
-        while line := await lines.readline():
-            wanted = json.loads(line)
-            namespace, pod = quote(wanted["namespace"], safe=""), quote(wanted["pod"], safe="")
-            path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={int(wanted['port'])}"
-
-            async def accept(local: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str = path) -> None:
-                await _carry(reader, path, local, writer)
-
-            server = await asyncio.start_server(accept, "127.0.0.1", 0)
-            servers.append(server)
-            _say({"id": wanted["id"], "local_port": server.sockets[0].getsockname()[1]})
+        async with asyncio.TaskGroup() as opening:
+            while line := await lines.readline():
+                opening.create_task(_open(reader, json.loads(line), servers))
         for server in servers:
             server.close()
     return 0
+
+
+async def _open(reader: ClusterReader, wanted: dict[str, Any], servers: list[asyncio.Server]) -> None:
+    """Listen for connections to one port of a pod, once the API server has shown that it lets them through."""
+    namespace, pod = quote(wanted["namespace"], safe=""), quote(wanted["pod"], safe="")
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={int(wanted['port'])}"
+    problem = await _refusal(reader, path)
+    if problem is not None:
+        _say({"id": wanted["id"], "error": problem})
+        return
+
+    async def accept(local: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _carry(reader, path, local, writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    servers.append(server)
+    _say({"id": wanted["id"], "local_port": server.sockets[0].getsockname()[1]})
+
+
+async def _refusal(reader: ClusterReader, path: str) -> str | None:
+    """Say why the API server opens no way, None when it does: a client would see a cut connection, and no reason."""
+    answered = False
+    try:
+        async with asyncio.timeout(_TRY_SECONDS), reader.websocket(path, PROTOCOL):
+            answered = True
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+        if not answered:
+            status = getattr(error, "status", None)
+            if status == _FORBIDDEN:
+                return "no right to forward ports (verbs get and create on pods/portforward)"
+            return f"the API server answers {status}" if status else f"no connection ({type(error).__name__})"
+    return None
 
 
 async def _standard_input() -> asyncio.StreamReader:

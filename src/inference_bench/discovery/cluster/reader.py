@@ -31,7 +31,7 @@ _FIRST_SECONDS = 6.0  # the first answer: whether anybody is there
 _PAGE_SECONDS = 10.0
 _LIST_SECONDS = 30.0
 _TRIES = 3
-_FIRST_WAIT_SECONDS = 0.2
+_FIRST_WAIT_SECONDS, _MOST_WAIT_SECONDS = 0.2, 5.0
 _TRANSIENT = (429, 500, 502, 503, 504)
 _FORBIDDEN, _GONE, _UNAUTHORISED, _NOT_FOUND = 403, 410, 401, 404
 
@@ -70,6 +70,7 @@ class _Answer:
     status: int
     body: Json | None
     problem: str | None = None
+    again_seconds: float = 0.0  # how long the server asks to be left alone
 
 
 class ClusterReader:
@@ -87,6 +88,11 @@ class ClusterReader:
         Raises ClusterUnavailableError.
         """
         answer = await self._get("/apis", {}, _FIRST_SECONDS, must_answer=True)
+        if 300 <= answer.status < 400:
+            raise ClusterUnavailableError(
+                f"the cluster at {self.cluster.server} sends on to another address ({answer.problem})",
+                hint="credentials go to no other server than the kubeconfig's: is it the API server's own address?",
+            )
         if answer.status == _UNAUTHORISED:
             raise ClusterUnavailableError(
                 f"the cluster at {self.cluster.server} refuses the credentials (401): has the token expired?",
@@ -149,14 +155,17 @@ class ClusterReader:
     async def changed(self, resource: Resource, namespace: str | None, since: str) -> None:
         """Return at the first change in a list after the version `since`, or when that can no longer be told.
 
-        A server that does not let watch is waited for and not asked again: the caller has a clock of its own.
+        A server that does not let watch is waited for and not asked again: the caller has a clock of its own. So it is
+        without a version, where a watch begins with everything that is there.
         """
         query = {"watch": "true", "resourceVersion": since, "allowWatchBookmarks": "false"}
-        with suppress(*_failures()):
-            async with self._request(resource.path("v1", namespace), query, seconds=None) as response:
-                if response.status == 200:
-                    await response.content.readline()
-                    return
+        if since:
+            with suppress(*_failures()):
+                async with self._request(resource.path("v1", namespace), query, seconds=None) as response:
+                    if response.status == 200:
+                        await response.content.readany()
+                    if response.status in (200, _GONE):
+                        return
         await asyncio.Event().wait()
 
     @asynccontextmanager
@@ -164,11 +173,8 @@ class ClusterReader:
         """Open a WebSocket of the API server. Raises what the library raises."""
         headers = await self._headers()
         session = self.cluster.client.rest_client.pool_manager
-        options: dict[str, Any] = {}
-        if self.cluster.client.configuration.proxy:
-            options["proxy"] = self.cluster.client.configuration.proxy
         async with session.ws_connect(
-            self.cluster.server + path, headers=headers, protocols=(protocol,), max_msg_size=0, **options
+            self.cluster.server + path, headers=headers, protocols=(protocol,), max_msg_size=0, **self._connecting()
         ) as socket:
             yield socket
 
@@ -177,7 +183,8 @@ class ClusterReader:
         answer = _Answer(0, None, "was not asked")
         for number in range(1 if must_answer else _TRIES):
             if number:
-                await asyncio.sleep(_FIRST_WAIT_SECONDS * 2**number * self._rng.uniform(0.5, 1.5))
+                pause = max(_FIRST_WAIT_SECONDS * 2**number, answer.again_seconds)
+                await asyncio.sleep(pause * self._rng.uniform(1.0, 1.5))
             answer = await self._ask(path, query, seconds, must_answer=must_answer)
             if answer.status not in _TRANSIENT and answer.status:
                 break
@@ -203,18 +210,28 @@ class ClusterReader:
     ) -> AsyncIterator["ClientResponse"]:
         import aiohttp  # noqa: PLC0415 - with the library
 
-        response = await self.cluster.client.rest_client.request(
-            "GET",
+        response = await self.cluster.client.rest_client.pool_manager.get(
             self.cluster.server + path,
-            query_params=query,
+            params=query,
             headers={**await self._headers(), "Accept": "application/json"},
-            _preload_content=False,
-            _request_timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
+            allow_redirects=False,  # credentials go where the kubeconfig says, and nowhere else
+            **self._connecting(),
         )
         try:
             yield response
         finally:
             response.close()
+
+    def _connecting(self) -> dict[str, Any]:
+        """Return what the kubeconfig says of the connection: a proxy, another name in the server's certificate."""
+        configuration = self.cluster.client.configuration
+        given = {
+            "proxy": configuration.proxy,
+            "proxy_headers": configuration.proxy_headers,
+            "server_hostname": configuration.tls_server_name,
+        }
+        return {name: value for name, value in given.items() if value}
 
     async def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -233,10 +250,16 @@ async def _read(response: "ClientResponse") -> _Answer:
     if response.status != 200:
         told = text(parsed, "message") if isinstance(parsed, dict) else None
         reason = clean_text(told or response.reason or "", 200)
-        return _Answer(response.status, None, f"{response.status} {reason}".strip())
+        return _Answer(response.status, None, f"{response.status} {reason}".strip(), _asked_to_wait(response))
     if not isinstance(parsed, dict):
         return _Answer(response.status, None, "answered with something that is not JSON")
     return _Answer(response.status, parsed)
+
+
+def _asked_to_wait(response: "ClientResponse") -> float:
+    """Return the seconds of Retry-After, which comes with 429 from a busy API server; no more than a little."""
+    told = response.headers.get("Retry-After", "")
+    return min(float(told), _MOST_WAIT_SECONDS) if told.isascii() and told.isdigit() else 0.0
 
 
 async def _bounded(response: "ClientResponse") -> bytes | None:
@@ -252,8 +275,9 @@ async def _bounded(response: "ClientResponse") -> bytes | None:
 def _failures() -> tuple[type[Exception], ...]:
     """Return what a request can raise."""
     import aiohttp  # noqa: PLC0415 - with the library
+    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
 
-    return (OSError, ValueError, TimeoutError, aiohttp.ClientError)
+    return (OSError, ValueError, TimeoutError, aiohttp.ClientError, ConfigException)
 
 
 def _problem(error: BaseException, seconds: float) -> str:
