@@ -90,8 +90,12 @@ async def watched_services(
     """Find services again and again, and end when there are some and all of them can be measured.
 
     A cluster is listed anew only when its pods or services have changed, or after LIST_AGAIN_SECONDS; how the services
-    are is asked every ASK_AGAIN_SECONDS.
+    are is asked every ASK_AGAIN_SECONDS. Simulators are found once: they are there before they are looked for.
     """
+    if loaded.settings.services.simulate:
+        async with found_services(loaded, environ=environ, only=only) as simulated:
+            yield simulated
+        return
     async with (
         open_search(loaded.settings.services, environ, look_around=look_around) as search,
         Watch(search) as watch,

@@ -24,7 +24,7 @@ def endpoints_found() -> str:
             return findings
 
     findings = run_story(lambda stop: unless_stopped(look(), stop))
-    for text in findings.notes:
+    for text in findings.notes if findings.services else ():  # of a search in vain the error says what there is to say
         note(f"Note: {text}")
     usable = choose_usable(findings, loaded.settings.services, skip_unhealthy=True)
     for service in findings.services:
