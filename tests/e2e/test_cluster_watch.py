@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from cluster_of_engines import LLM, Place, chat, cluster, engines, looking_at, strangers, tgi
+from cluster_of_engines import LLM, Place, chat, cluster, engines, looking_at, ollama, strangers, tgi
 from front_door import Running, start
 
 from engine_servers import closed_port
@@ -121,6 +121,27 @@ def test_this_machine_and_the_cluster_at_hand_are_watched_together(ports: Mappin
         done = running.finish()
     assert done.code == 0, done.said()
     assert changes(done.err)[-1] == f"chat: healthy at {place.url('chat')}"
+
+
+def test_a_port_forward_stays_the_same_from_look_to_look(ports: Mapping[str, int], tmp_path: Path) -> None:
+    def looks(place: Place) -> int:
+        return sum("portforward" in path for path in list(place.api.requests))
+
+    with (
+        cluster(ports, tmp_path, *starting(ports["chat"]), *ollama()) as place,
+        watch(place, tmp_path, "-n", LLM, "--port-forward", "--json") as running,
+    ):
+        running.wait_for_line("ollama: healthy at http://127.0.0.1:")
+        begun = looks(place)
+        running.until(lambda: looks(place) >= 2 * begun, "another look")
+        become_ready(place.api)
+        done = running.finish()
+        assert running.left_behind() == []
+    assert done.code == 0, done.said()
+    said = [line for line in changes(done.err) if line.startswith("ollama: ")]
+    assert len(said) == 1, "its address is the same at every look"
+    services = {one["name"]: one for one in json.loads(done.out)["services"]}
+    assert said == [f"ollama: healthy at {services['ollama']['url']}"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
