@@ -10,6 +10,7 @@ reader types:
   runs this test; it is not started inside itself.
 - `http://localhost:8000`, `:8001`, `:8080` and `:11434` become the addresses of simulated vLLM (two of them), TGI and
   Ollama, started here on free ports. Their answers say that they are simulated, and so do the results.
+- `KUBECONFIG` names a cluster with three of these engines in its namespace `llm` (`documented_cluster`).
 - `TEST_ID` becomes the newest run's, which an earlier command of the same document has made.
 - A command with `--web` serves until it is interrupted: once it has printed its address it gets SIGINT, as by Ctrl-C,
   and must exit with 130.
@@ -21,10 +22,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from documented_cluster import documented_cluster
 from house_tree import ROOT, plain_environment, shown
 from shell_blocks import (
     RUN_THE_TESTS,
@@ -66,6 +68,14 @@ def addresses() -> Iterator[dict[str, str]]:
         simulator.terminate()
 
 
+@pytest.fixture(scope="module")
+def environ(addresses: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Give the reader's environment, in which the kubeconfig leads to the cluster of the documents."""
+    vllm, _, tgi, ollama = addresses.values()
+    with documented_cluster(vllm, tgi, ollama, tmp_path_factory.mktemp("cluster")) as kubeconfig:
+        yield {**reader_environment(), "KUBECONFIG": str(kubeconfig)}
+
+
 def substituted(text: str, addresses: dict[str, str], runs: Path) -> str:
     """Return the command with this test's addresses and the newest run's id in it."""
     for written, real in addresses.items():
@@ -76,15 +86,15 @@ def substituted(text: str, addresses: dict[str, str], runs: Path) -> str:
     return text
 
 
-def run_line(command: Command, line: str, directory: Path) -> None:
+def run_line(command: Command, line: str, directory: Path, environ: Mapping[str, str]) -> None:
     """Run one command line and hold it to what a reader expects of it."""
     if " --web" in line:
-        interrupt_when_served(command, line, directory)
+        interrupt_when_served(command, line, directory, environ)
         return
     done = subprocess.run(
         ["bash", "-c", line],
         cwd=directory,
-        env=reader_environment(),
+        env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -96,12 +106,12 @@ def run_line(command: Command, line: str, directory: Path) -> None:
     assert "Traceback" not in done.stderr, said
 
 
-def interrupt_when_served(command: Command, line: str, directory: Path) -> None:
+def interrupt_when_served(command: Command, line: str, directory: Path, environ: Mapping[str, str]) -> None:
     """Run a command that serves a page, and interrupt it once it has said where."""
     with subprocess.Popen(
         ["bash", "-c", f"exec {line}"],
         cwd=directory,
-        env=reader_environment(),
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -124,11 +134,11 @@ def result_files(directory: Path) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("document", [path for path in documents() if commands_of(path)], ids=shown)
-def test_every_command_runs(document: Path, tmp_path: Path, addresses: dict[str, str]) -> None:
+def test_every_command_runs(document: Path, tmp_path: Path, addresses: dict[str, str], environ: dict[str, str]) -> None:
     directory = checkout(tmp_path)
     for command in commands_of(document):
         if command.program != RUN_THE_TESTS:
-            run_line(command, substituted(command.program, addresses, directory / "results"), directory)
+            run_line(command, substituted(command.program, addresses, directory / "results"), directory, environ)
     if document == README:
         assert result_files(directory) == set(table_below("## A run on disk")) - {"journal/"}
 
