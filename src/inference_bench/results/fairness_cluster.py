@@ -39,6 +39,8 @@ def _ways(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
 
 def _replicas(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
     told = {one.name: count for one in services if (count := number(one.said.get("replicas_ready"))) is not None}
+    # A port-forward leads to one pod, however many there are.
+    told |= {one.name: 1 for one in services if one.name in told and word(one.said.get("reached_by")) == _FORWARDED}
     if len(set(told.values())) > 1:
         shown = {name: f"{count:,}" for name, count in told.items()}
         yield note("replicas", told, f"replicas that take requests: {by_value(shown)}", "warning")

@@ -119,9 +119,13 @@ def _accelerator(
         return
     yield "gpus_per_replica", amount, where
     used = {pod.node for pod in pods}
-    for node in inventory.nodes:
-        if node.meta.name in used:
-            yield "gpu", _gpu_label(node.meta.labels), f"Node {node.meta.name}"
+    kinds = {
+        node.meta.name: kind
+        for node in inventory.nodes
+        if node.meta.name in used and (kind := _gpu_label(node.meta.labels)) is not None
+    }
+    # Replicas may have gone to nodes of different kinds: then one kind alone would be wrong of some of them.
+    yield "gpu", ", ".join(sorted(set(kinds.values()))), f"Node {next(iter(kinds), '')}"
     selectors: Iterable[Labels] = [pod.node_selector for pod in pods] or ([workload.node_selector] if workload else [])
     for selector in selectors:
         yield "gpu", _gpu_label(selector), f"{where}: nodeSelector"

@@ -24,7 +24,7 @@ from inference_bench.discovery.cluster.objects import (
     read_service,
     read_workload,
 )
-from inference_bench.discovery.cluster.reader import ClusterReader, Listing, Resource
+from inference_bench.discovery.cluster.reader import MOST_REQUESTS_AT_ONCE, ClusterReader, Listing, Resource
 from inference_bench.discovery.cluster.routing import (
     Gateway,
     HttpRoute,
@@ -54,6 +54,7 @@ _POOLS = Resource("inferencepools", "inference.networking.k8s.io", ("v1",))
 _OLD_POOLS = Resource("inferencepools", "inference.networking.x-k8s.io", ("v1alpha2", "v1alpha1"))
 _ESSENTIAL = (SERVICES, PODS, _DEPLOYMENTS)
 _FORBIDDEN = 403
+_MOST_NAMESPACES = 300  # are listed one by one; a search must not become a burden to the API server
 
 
 @dataclass(slots=True)
@@ -87,6 +88,7 @@ class InventoryReader:
         self._groups = groups
         self._namespaces: Listing[str] | None = None
         self._finding = asyncio.Lock()
+        self._turn = asyncio.Semaphore(MOST_REQUESTS_AT_ONCE)
         self._statuses: dict[str, int | None] = {}
 
     async def read(self) -> Inventory:
@@ -146,8 +148,19 @@ class InventoryReader:
         known = await self._own_namespaces()
         if not known:
             return listing
-        parts = await asyncio.gather(*(self._versioned(resource, one, read) for one in known))
-        return _joined([part for part in parts if part is not None], len(known))
+        chosen = known[:_MOST_NAMESPACES]
+        parts = await asyncio.gather(*(self._in_turn(resource, one, read) for one in chosen))
+        whole = _joined([part for part in parts if part is not None], len(chosen))
+        if len(chosen) < len(known) and whole.problem is None:
+            whole.problem = (
+                f"only the first {len(chosen):,} of {len(known):,} namespaces were searched: name one with -n"
+            )
+        return whole
+
+    async def _in_turn(self, resource: Resource, namespace: str, read: Callable[[Json], T | None]) -> Listing[T] | None:
+        """List one namespace of many: what waits for its turn has not begun, so that its time does not run yet."""
+        async with self._turn:
+            return await self._versioned(resource, namespace, read)
 
     async def _versioned(
         self, resource: Resource, namespace: str | None, read: Callable[[Json], T | None]

@@ -72,6 +72,8 @@ _COMMANDS: tuple[tuple[re.Pattern[str], Product], ...] = tuple(
 _NOT_SERVING = re.compile(
     r"\bvllm\s+bench\b|\bbench(mark)?_serving\b|\bollama\s+(pull|run|create)\b|^\s*bench\s|\blmcache_server\b"
     r"|\bray\s+start\s+--address\b"
+    # The workers of an engine on several nodes; their leader takes the requests.
+    r"|\bmulti-node-serving\.sh\s+worker\b|\bvllm\s+serve\b[^\n;&|]*\s--headless\b"
 )
 _NIM = re.compile(r"(^|/)nim/[^/]+/[^/]+$")
 _LABEL_KEYS = (

@@ -113,7 +113,9 @@ def read_route(source: Json) -> Route | None:
     refused = next(
         (reason or "not admitted" for one in told if one is not None and not one[0] for reason in [one[1]]), None
     )
-    hosts = [word(one, "host") for one in admitted] + [word(spec, "host")]
+    # Several routers may judge one Route: the host of one that took it comes first.
+    judged = sorted(admitted, key=lambda one: not (condition(one, "Admitted") or (False, ""))[0])
+    hosts = [word(one, "host") for one in judged] + [word(spec, "host")]
     host = next((host for host in hosts if host), "")
     port = mapping(spec, "port")
     target = count(port, "targetPort") or word(port, "targetPort")
@@ -249,10 +251,10 @@ def _http_rules(source: Json, namespace: str) -> list[HttpRule]:
         for one in objects(source, "backendRefs")
         if (name := word(one, "name")) is not None
     )
-    replacement = _replacement(source)
+    replacement, fixed = _replacement(source), _fixed_path(source)
     matches = objects(source, "matches") or [{}]
     return [
-        HttpRule(word(mapping(match, "path"), "value") or "/", replacement, backends, _condition_of(match))
+        HttpRule(word(mapping(match, "path"), "value") or "/", replacement, backends, fixed or _condition_of(match))
         for match in matches
     ]
 
@@ -262,6 +264,14 @@ def _replacement(source: Json) -> str | None:
         path = mapping(mapping(one, "urlRewrite"), "path")
         if one.get("type") == "URLRewrite" and path.get("type") == "ReplacePrefixMatch":
             return word(path, "replacePrefixMatch") or "/"
+    return None
+
+
+def _fixed_path(source: Json) -> str | None:
+    for one in objects(source, "filters"):
+        path = mapping(mapping(one, "urlRewrite"), "path")
+        if one.get("type") == "URLRewrite" and path.get("type") == "ReplaceFullPath":
+            return f"it rewrites every path to {word(path, 'replaceFullPath') or '/'}"
     return None
 
 

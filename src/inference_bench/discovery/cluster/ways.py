@@ -100,14 +100,11 @@ def _load_balancer_ways(backend: Backend, refusals: Refusals) -> Iterator[Way]:
                 yield Way(Rule.LOAD_BALANCER, _url(scheme, host, door.port.number), f"{name}, load balancer")
         for host in service.external_ips:
             yield Way(Rule.LOAD_BALANCER, _url(scheme, host, door.port.number), f"{name}, external IP")
-        if (
-            service.type == "ExternalName"
-            and service.external_name
-            and not service.external_name.endswith(".cluster.local")
-        ):
-            yield Way(
-                Rule.LOAD_BALANCER, _url(scheme, service.external_name, door.port.number), f"{name}, external name"
-            )
+        outside = (service.external_name or "").rstrip(".") if service.type == "ExternalName" else ""
+        if outside and not outside.endswith((".cluster.local", ".svc")):
+            away = (f"{name} leads out of the cluster, to {outside}: what answers there is not the cluster's",)
+            url = _url(scheme, outside, door.port.number)
+            yield Way(Rule.LOAD_BALANCER, url, f"{name}, external name", away)
 
 
 def _node_port_ways(backend: Backend, inventory: Inventory, refusals: Refusals) -> Iterator[Way]:

@@ -184,7 +184,8 @@ def _hosts(route: HttpRoute, listener: Listener, gateway: Gateway) -> list[str]:
     if route.hostnames and not any(host.startswith("*") for host in route.hostnames):
         return []
     if listener.hostname and not listener.hostname.startswith("*"):
-        return [listener.hostname]
+        taken = not route.hostnames or any(_fits(listener.hostname, pattern) for pattern in route.hostnames)
+        return [listener.hostname] if taken else []
     if listener.hostname or route.hostnames:
         return []  # patterns: a request to a bare address matches none
     return list(gateway.addresses)
