@@ -26,6 +26,7 @@ GPU = "NVIDIA-H100-80GB-HBM3"
 VLLM = "vllm/vllm-openai:v0.10.2"
 TGI = "ghcr.io/huggingface/text-generation-inference:3.3.5"
 OLLAMA = "docker.io/ollama/ollama:0.12.3"
+_SRC = Path(__file__).parents[2] / "src"
 QUICK = "ttft-ms=5,itl-ms=1"
 # Slow enough that the first chunk is there before the last is written.
 SERVE = (f"vllm,{QUICK}", f"tgi,{QUICK}", "ollama,ttft-ms=20,itl-ms=15,load-ms=1", f"vllm,name=draft,{QUICK}")
@@ -163,6 +164,7 @@ def looking_at(folder: Path, *ports: int) -> dict[str, str]:
     stub = folder / "ports"
     stub.mkdir(exist_ok=True)
     words = (
+        f"import sys\nsys.path.insert(0, {str(_SRC)!r})\n"
         "from inference_bench.discovery.sources import LocalSource\n"
         f"LocalSource.__init__.__defaults__ = ({tuple(ports)!r},)\n"
     )
