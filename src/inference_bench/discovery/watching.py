@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ASK_AGAIN_SECONDS = 2.0
 LIST_AGAIN_SECONDS = 30.0
+# In a large cluster something changes all the time; a listing is many requests.
+_LIST_AT_MOST_EVERY_SECONDS = 2.0
 # Changes come in swarms: a pod that starts changes its status several times.
 _SETTLE_SECONDS = 0.3
 
@@ -65,8 +67,8 @@ class Watch:
         await asyncio.wait({self._changing}, timeout=ASK_AGAIN_SECONDS)
         now = asyncio.get_running_loop().time()
         if self._changing.done() or now - self._listed > LIST_AGAIN_SECONDS:
-            await asyncio.sleep(_SETTLE_SECONDS)
+            await asyncio.sleep(max(_SETTLE_SECONDS, _LIST_AT_MOST_EVERY_SECONDS - (now - self._listed)))
             self._changing.cancel()
-            self._changing, self._listed = None, now
+            self._changing, self._listed = None, asyncio.get_running_loop().time()
             for source in self._remembered:
                 source.forget()

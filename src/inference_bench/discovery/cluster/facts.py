@@ -101,7 +101,7 @@ def state_of(backend: Backend) -> str | None:
 def _why_not(pod: Pod) -> str:
     if pod.ending:
         return "terminating"
-    return pod.waiting or ("not ready" if pod.phase == "Running" else pod.phase)
+    return pod.waiting or ("not ready" if pod.phase in ("Running", "") else pod.phase)
 
 
 def _resources(container: Container, where: str) -> Iterator[tuple[str, object, str]]:

@@ -18,6 +18,7 @@ _QUOTES = "'\""
 _NAMED = re.compile(r"([A-Za-z][\w-]*)[\"']?[=:]")
 _KEY_INSIDE = re.compile(rf"(?<=[\"':=,])(?:{'|'.join(re.escape(one.strip()) for one in KEY_PREFIXES)})[^\"',]*")
 _USER = re.compile(r"://[^/\s@]+@")
+_QUERY = re.compile(r"(://[^\s?]*\?)[^\s\"']+")  # a signed URL's signature stands there
 _SCHEMES = ("bearer", "basic")  # of an Authorization header: the word after them is the secret
 
 
@@ -29,7 +30,9 @@ def start_flags(container: Container) -> list[str]:
 
 def masked(text: str) -> str:
     """Return a value without the user of a URL and without well-known keys."""
-    return _HIDDEN if looks_secret(text) else _KEY_INSIDE.sub(_HIDDEN, _USER.sub(f"://{_HIDDEN}@", text))
+    if looks_secret(text):
+        return _HIDDEN
+    return _KEY_INSIDE.sub(_HIDDEN, _USER.sub(f"://{_HIDDEN}@", _QUERY.sub(rf"\1{_HIDDEN}", text)))
 
 
 def _whole(words: Iterable[str]) -> Iterator[str]:
@@ -49,7 +52,7 @@ def _whole(words: Iterable[str]) -> Iterator[str]:
 def _hidden(parts: Iterable[str]) -> Iterator[str]:
     """Hide secrets in a command's parts, split at blanks; a quoted one is hidden to its closing quote."""
     hide, closing = False, ""
-    for part in parts:
+    for part in (_QUERY.sub(rf"\1{_HIDDEN}", one) for one in parts):
         bare = part.strip(_QUOTES)
         if closing:
             closing = "" if part.count(closing) % 2 else closing

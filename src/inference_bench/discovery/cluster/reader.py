@@ -140,6 +140,8 @@ class ClusterReader:
             metadata = mapping(answer.body, "metadata")
             listing.version = str(metadata.get("resourceVersion") or "")
             items = answer.body.get("items")
+            if items is not None and not isinstance(items, list):
+                listing.problem = "answered with something that is no list"
             for item in items if isinstance(items, list) else ():
                 found = read(item) if isinstance(item, dict) else None
                 if found is not None:
@@ -302,6 +304,8 @@ def _problem(error: BaseException, seconds: float) -> str:
 def _plain(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there (connection refused)"
+    if type(error).__name__ in ("ServerDisconnectedError", "ClientPayloadError"):
+        return f"the connection was closed before {'an answer' if type(error).__name__[0] == 'S' else 'its end'}"
     reason = getattr(error, "strerror", None)
     return clean_text(reason if isinstance(reason, str) and reason else type(error).__name__, 200)
 
