@@ -91,8 +91,15 @@ ROUTES: dict[str, tuple[Object, str | None, str | None]] = {
 @pytest.mark.parametrize("case", ROUTES)
 def test_routes(case: str) -> None:
     one, url, note = ROUTES[case]
-    found = search([*chat(*TWO_PORTS), one])
+    # A Route that names no port of several is said to do so; each detail here is tried with a Service of one port.
+    found = search([*chat(*TWO_PORTS if "port" in one["spec"] else TWO_PORTS[:1]), one])
     check(found, "Route", [url] if url else [], note)
+
+
+def test_a_route_that_names_none_of_several_ports_is_used_with_a_note() -> None:
+    found = search([*chat(*TWO_PORTS), route()])
+    none_named = "the Route names none of its Service's 2 ports: the router may send to any of them"
+    assert only_way(found) == ("http://chat.apps.example.com", (none_named,))
 
 
 def check(found: Searched, rule: str, expected: list[str], note: str | None) -> None:

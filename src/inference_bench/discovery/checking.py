@@ -23,7 +23,7 @@ _LOCAL_POLICY = HealthPolicy(
     retries=0, deadline_seconds=5.0, limits=ProbeLimits(connect_seconds=0.75, total_seconds=2.5)
 )
 # Of several ways to one service each is given a moment; the whole of them no more than a named service has.
-_WAY_SECONDS, _ALL_WAYS_SECONDS = 5.0, 9.0
+_WAY_SECONDS, _ALL_WAYS_SECONDS, _LAST_TURN_SECONDS = 5.0, 9.0, 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +86,31 @@ async def _ask(candidate: Candidate, target: ProbeTarget, settings: Settings, po
 async def _check_ways(
     candidate: Candidate, settings: Settings, environ: Mapping[str, str], policy: HealthPolicy
 ) -> Checked:
-    """Ask by one way after another until somebody answers. Why a preferred way was left is said in the notes."""
-    first: Checked | None = None
+    """Ask by one way after another until the service answers. Why a preferred way was left is said in the notes.
+
+    Only the last way is tried again, and it always has its turn: dead ways must not use up the time of a good one.
+    """
+    tried: list[Checked] = []
     left: list[str] = []
-    deadline = asyncio.get_running_loop().time() + _ALL_WAYS_SECONDS
-    for way in candidate.ways:
-        remaining = deadline - asyncio.get_running_loop().time()
-        if first is not None and remaining <= 0:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _ALL_WAYS_SECONDS
+    for number, way in enumerate(candidate.ways, start=1):
+        final = number == len(candidate.ways)
+        remaining = deadline - clock()
+        if tried and not final and remaining < _LAST_TURN_SECONDS:
             left.append(f"{way.through} ({way.url}) was not tried any more")
             continue
         patient = replace(
-            policy, retries=min(policy.retries, 1), deadline_seconds=min(_WAY_SECONDS, max(remaining, 0.5))
+            policy,
+            retries=min(policy.retries, 1) if final else 0,
+            deadline_seconds=min(_WAY_SECONDS, max(remaining, _LAST_TURN_SECONDS)),
         )
         found = await _by(candidate, way, settings, left=left, environ=environ, policy=patient)
-        if found.check.health.status is not HealthStatus.UNREACHABLE:
+        if _answers(found.check):
             return found
-        first = first or found
-        left.append(f"{way.through} ({way.url}) does not answer: {found.check.health.detail}")
+        tried.append(found)
+        does = "does not answer" if _silent(found) else "is answered by something else"
+        left.append(f"{way.through} ({way.url}) {does}: {found.check.health.detail}")
     if candidate.last_way is not None:
         try:
             way = await candidate.last_way()
@@ -111,11 +119,32 @@ async def _check_ways(
         else:
             patient = replace(policy, deadline_seconds=_WAY_SECONDS)
             return await _by(candidate, way, settings, left=left, environ=environ, policy=patient)
-    if first is None:
+    if not tried:
         why = candidate.no_way or (left[-1] if left else "there is no way to it")
         health = HealthReport(HealthStatus.UNREACHABLE, why, ProbeOutcome.UNREACHABLE)
         return Checked(candidate, CheckUp(None, health))
-    return Checked(_noted(first.candidate, left[1:]), first.check, first.way)
+    shown = next((found for found in tried if not _silent(found)), tried[0])
+    others = [text for text in left if shown.way is None or f"({shown.way.url})" not in text]
+    return Checked(_noted(shown.candidate, others), shown.check, shown.way)
+
+
+def _silent(found: Checked) -> bool:
+    return found.check.health.status is HealthStatus.UNREACHABLE
+
+
+def _answers(check: CheckUp) -> bool:
+    """Whether the service itself answered, or whoever asks for its key.
+
+    A web page or a redirect is a router's own word: that it knows no such host, or has no pod to send to.
+    """
+    if check.health.status is HealthStatus.UNREACHABLE:
+        return False
+    if check.identity is not None or check.recognition is None:
+        return True
+    reply = check.recognition.reply
+    if reply.outcome is ProbeOutcome.UNAUTHORISED:
+        return True
+    return not reply.is_web_page and reply.outcome is not ProbeOutcome.REDIRECT
 
 
 async def _by(

@@ -103,5 +103,5 @@ async def _opened(
 ) -> "ClusterSource":
     from inference_bench.discovery.cluster.source import ClusterRequest, cluster_source  # noqa: PLC0415 - rarely needed
 
-    request = ClusterRequest(services.namespace, services.port_forward)
+    request = ClusterRequest(services.namespace, services.port_forward, named=services.cluster)
     return await stack.enter_async_context(cluster_source(credentials, request, environ))

@@ -19,6 +19,7 @@ from inference_bench.errors import UsageError
 
 ByService = Mapping[str, Mapping[str, object]]
 EVERY_SERVICE = "*"
+_KEY_KEPT = "no key was sent to it: it is not in a namespace that was named; --api-key-env SERVICE=VARIABLE sends one"
 
 
 async def find_services(
@@ -82,7 +83,11 @@ def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 def _told_of_all(candidate: Candidate, said: ByService) -> Candidate:
     """Apply what was said of every service; configured endpoints have had it from the loader already."""
-    return candidate if candidate.named else _with_values(candidate, said.get(EVERY_SERVICE, {}))
+    values = said.get(EVERY_SERVICE, {})
+    if candidate.by_name_only and "api_key_env" in values:
+        values = {key: value for key, value in values.items() if key != "api_key_env"}
+        candidate = replace(candidate, notes=(*candidate.notes, _KEY_KEPT))
+    return candidate if candidate.named else _with_values(candidate, values)
 
 
 def _with_values(candidate: Candidate, values: Mapping[str, object]) -> Candidate:

@@ -21,7 +21,8 @@ class Candidate:
 
     `endpoint` is what is known of it, with its engine left open where it must be probed. `source` says how it came
     up; `named` that a user asked for this very service, so that its being down stops a run; `certain` that it is an
-    engine even when nobody answers; `hint` the engine it must be when it works and does not say what it is.
+    engine even when nobody answers; `hint` the engine it must be when it works and does not say what it is;
+    `by_name_only` that it may be anybody's, so that a key goes to it only when its name was said.
 
     `way` says by which rule the endpoint's URL was made, where there is but one. Else `ways` lead to it, the preferred
     first, and `last_way` opens one more where none of them answers. `no_way` says why there is none: nobody is asked.
@@ -38,6 +39,7 @@ class Candidate:
     cluster: ClusterFacts | None = None
     certain: bool = False
     hint: str | None = None
+    by_name_only: bool = False
 
 
 class ServiceSource(Protocol):

@@ -3,6 +3,7 @@
 Only what was told is compared; a service outside the cluster told nothing of this.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 from inference_bench.results.comparison import FairnessNote
@@ -10,6 +11,11 @@ from inference_bench.results.fairness_words import by_value, joined, note, numbe
 from inference_bench.results.manifest import ServiceFacts
 
 _FORWARDED = "port-forward"
+_UNITS = {
+    "": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
+    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40,
+}  # fmt: skip
+_QUANTITY = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})")
 _RESOURCES = (("cpu_limit", "CPU limits"), ("memory_limit", "memory limits"))
 
 
@@ -20,7 +26,7 @@ def cluster_notes(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
     yield from _accelerators(services)
     for key, words in _RESOURCES:
         told = _told(services, key)
-        if len(set(told.values())) > 1:
+        if len({_amount(value) for value in told.values()}) > 1:
             yield note(key, told, f"{words} differ: {by_value(told)}")
     yield from _nodes(services)
 
@@ -52,7 +58,7 @@ def _accelerators(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
         if "workload" not in one.said and "image" not in one.said:
             continue  # no pod of it was seen
         kind, count = word(one.said.get("gpu")), number(one.said.get("gpus_per_replica"))
-        told[one.name] = f"{count or 1} × {kind}" if kind is not None else "none"
+        told[one.name] = f"{count or 1} × {kind}" if kind is not None else "none asked for"
     if len(set(told.values())) > 1:
         yield note("accelerators", told, f"accelerators of a replica differ: {by_value(told)}", "warning")
 
@@ -72,6 +78,12 @@ def _nodes(services: Sequence[ServiceFacts]) -> Iterator[FairnessNote]:
         if len(together) > 1:
             which = "a node" if len(shared) == 1 else f"{len(shared)} nodes"
             yield note("shared_node", together, f"{joined(together)} run on {which} together ({joined(shared[:4])})")
+
+
+def _amount(quantity: str) -> float | str:
+    """Return what a Kubernetes quantity comes to: 4 and 4000m are alike, 16Gi and 17179869184 too."""
+    match = _QUANTITY.fullmatch(quantity)
+    return float(match.group(1)) * _UNITS[match.group(2)] if match is not None else quantity
 
 
 def _told(services: Sequence[ServiceFacts], key: str) -> dict[str, str]:

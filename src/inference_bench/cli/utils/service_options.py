@@ -117,6 +117,10 @@ def load_configuration(
         cwd=Path.cwd(),
         known=known_words(),
     )
+    asked = services.namespace is not None or services.context is not None
+    if asked and loaded.settings.services.simulate:
+        hint = "turn it off (VLLM_BENCHMARK__SERVICES__SIMULATE=false), or leave out --namespace and --context"
+        raise UsageError(f"services.simulate is on ({loaded.source}): no cluster is searched", hint=hint)
     note(f"Configuration: {loaded.source}")
     for remark in loaded.remarks:
         note(f"Note: {remark}")

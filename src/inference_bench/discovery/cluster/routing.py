@@ -172,12 +172,16 @@ def read_http_route(source: Json) -> HttpRoute | None:
     ]
     told = [condition(one, "Accepted") for one in objects(status, "parents")]
     refused = next((one[1] or "not accepted" for one in told if one is not None and not one[0]), None)
+    refused = None if any(one is not None and one[0] for one in told) else refused
+    resolved = [condition(one, "ResolvedRefs") for one in objects(status, "parents")]
+    if refused is None and resolved and all(one is not None and not one[0] for one in resolved):
+        refused = next((one[1] for one in resolved if one is not None), "") or "its backends cannot be resolved"
     return HttpRoute(
         meta=meta,
         hostnames=strings(spec, "hostnames"),
         parents=tuple(parents),
         rules=tuple(read for rule in objects(spec, "rules") for read in _http_rules(rule, meta.namespace)),
-        refused=None if any(one is not None and one[0] for one in told) else refused,
+        refused=refused,
     )
 
 

@@ -1,6 +1,7 @@
 """A cluster as a place to look for services: candidates with their evidence, their ways, and what the cluster told."""
 
 import asyncio
+import ipaddress
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -26,10 +27,19 @@ _SERVICE_NAMES = (".svc", ".svc.cluster.local")
 
 @dataclass(frozen=True, slots=True)
 class ClusterRequest:
-    """What is searched: a namespace (None: that of the credentials, "*": all); whether ports may be forwarded."""
+    """What is searched: a namespace (None: that of the credentials, "*": all); whether ports may be forwarded.
+
+    `named` says that somebody asked for this cluster in words.
+    """
 
     namespace: str | None = None
     port_forward: bool = False
+    named: bool = True
+
+    @property
+    def anybodys(self) -> bool:
+        """Whether whoever may run a pod may be found: then no key goes to a service that was not named."""
+        return self.namespace == EVERY_NAMESPACE or not self.named
 
 
 class ClusterSource:
@@ -89,7 +99,8 @@ class ClusterSource:
 
     def _candidate(self, backend: Backend, name: str, inventory: Inventory) -> Candidate:
         found = ways_to(backend, inventory, inside=self._cluster.inside)
-        ways, spelt = _spelt(self._trusting(way) for way in found.ways)
+        ways, spelt = _spelt(found.ways)
+        ways = tuple(self._trusting(way) for way in ways)
         facts, sources = cluster_facts(backend, inventory)
         certain = backend.guess.strong
         told = ClusterFacts(backend.product, backend.guess.evidence, facts, sources, state_of(backend), certain)
@@ -104,6 +115,7 @@ class ClusterSource:
             cluster=told,
             certain=certain,
             hint=backend.guess.product.engine if certain else None,
+            by_name_only=self._request.anybodys,
         )
 
     def _trusting(self, way: Way) -> Way:
@@ -166,8 +178,20 @@ def _spelt(ways: Iterable[Way]) -> tuple[tuple[Way, ...], tuple[str, ...]]:
         except ConfigError as error:
             notes.append(f"{way.through} is not used: {error.message}")
             continue
+        if _is_link_local(base.url):
+            notes.append(f"{way.through} is not used: it leads to a link-local address ({base.url})")
+            continue
         spelt.append(replace(way, url=base.url, notes=(*way.notes, *base.notes)))
     return tuple(spelt), tuple(notes)
+
+
+def _is_link_local(url: str) -> bool:
+    """Whether a URL leads to where clouds hand out credentials: whoever may make a Route could send us there."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return ipaddress.ip_address(host).is_link_local
+    except ValueError:
+        return host == "metadata.google.internal"
 
 
 def _placeholder(address: str, name: str) -> str:

@@ -47,7 +47,12 @@ def route_ways(backend: Backend, inventory: Inventory, refusals: Refusals) -> It
         else:
             scheme = "http" if route.termination is None else "https"
             kind = "plain HTTP" if route.termination is None else f"{route.termination} TLS"
-            yield Way(Rule.ROUTE, f"{scheme}://{route.host}{_base(route.path)}", f"{who}, {kind}", _path_notes(route))
+            yield Way(
+                Rule.ROUTE,
+                f"{scheme}://{route.host}{_base(route.path)}",
+                f"{who}, {kind}",
+                _route_notes(route, backend),
+            )
 
 
 def kserve_ways(backend: Backend, *, inside: bool) -> Iterator[Way]:
@@ -135,10 +140,15 @@ def _base(path: str) -> str:
     return path.rstrip("/")
 
 
-def _path_notes(route: Route) -> tuple[str, ...]:
-    if not _base(route.path) or route.rewrites or _base(route.path) == "/v1":
-        return ()
-    return (f"the Route passes its path {route.path} on to the server",)
+def _route_notes(route: Route, backend: Backend) -> tuple[str, ...]:
+    notes = []
+    if _base(route.path) and not route.rewrites and _base(route.path) != "/v1":
+        notes.append(f"the Route passes its path {route.path} on to the server")
+    names = {one.name for one in route.backends}
+    ports = next((door.service.ports for door in backend.doors if door.service.meta.name in names), ())
+    if len(ports) > 1 and all(one.port is None for one in route.backends):
+        notes.append(f"the Route names none of its Service's {len(ports)} ports: the router may send to any of them")
+    return tuple(notes)
 
 
 def _through_gateways(
