@@ -1,14 +1,14 @@
 """Whose cluster, and with which credentials: a kubeconfig's context, or the account of the pod this runs in.
 
-Reading kubeconfigs, plug-ins for credentials, tokens and certificates is the client library's work. Here it is decided
-which of them is meant, and everything that can be wrong with them becomes one sentence.
+`kubeconfig` reads what a context names, `plugin` asks the command that some name for credentials; the client library
+turns both into connections. Here it is decided which of them is meant, and what can be wrong becomes one sentence.
 """
 
 import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from inference_bench.api.probe_http import clean_text
-from inference_bench.config.rules import url_problem
-from inference_bench.errors import ConfigError, NoServiceError
+from inference_bench.discovery.cluster.kubeconfig import read_kubeconfig, unusable
+from inference_bench.discovery.cluster.plugin import Given, PluginError, ask_plugin
+from inference_bench.errors import NoServiceError
 
 if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient
@@ -31,9 +32,10 @@ _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 _DEFAULT_NAMESPACE = "default"
 # A plug-in that asks a person to log in never ends by itself.
 _CREDENTIALS_SECONDS = 8.0
+_EARLY_SECONDS = 300.0  # so long before its end a token is replaced
 _ASK_AGAIN_SECONDS = 60.0  # for a token that is about to expire; some are when they come
 _LONGEST_TEXT = 300
-_MOST_CONTEXTS = 10
+_ASK_YOURSELF = "log in first: the plug-in may be waiting for you; run it yourself to see what it says"
 _LOG_IN = "log in to the cluster first, or name another kubeconfig (KUBECONFIG; ~/.kube/config is the usual one)"
 
 
@@ -119,7 +121,7 @@ async def open_cluster(credentials: Credentials, environ: Mapping[str, str]) -> 
     credentials or the library is not installed.
     """
     try:
-        from kubernetes_asyncio.client import ApiClient, Configuration  # noqa: PLC0415 - optional, and slow to load
+        from kubernetes_asyncio.client import Configuration  # noqa: PLC0415 - optional, and slow to load
     except ImportError:
         raise ClusterUnavailableError("searching a cluster needs the extra `kubernetes`", hint=EXTRA_HINT) from None
     logging.getLogger("kubernetes_asyncio").addHandler(logging.NullHandler())  # what it has to say is in its errors
@@ -127,29 +129,81 @@ async def open_cluster(credentials: Credentials, environ: Mapping[str, str]) -> 
     configuration.host = ""  # else it is this machine's port 80
     # Certificates of clusters are older than the strict rules of Python 3.13; kubectl does not apply those either.
     configuration.disable_strict_ssl_verification = True
-    # Keys that the kubeconfig holds as text pass through files, which live as long as this block.
-    with tempfile.TemporaryDirectory(prefix="vllm-benchmark-") as folder:
-        if credentials.files:
-            namespace = await _load_kubeconfig(configuration, credentials, folder)
-        else:
-            namespace = _load_account(configuration, credentials.account, environ)
-        client = _client(ApiClient, configuration, credentials)
+    if credentials.files:
+        client, namespace = await _by_kubeconfig(configuration, credentials, environ)
+    else:
+        client, namespace = _by_account(configuration, credentials.account, environ)
+    try:
+        yield Cluster(
+            client=client,
+            server=str(configuration.host),
+            namespace=namespace,
+            inside=not credentials.files or _same_host(str(configuration.host), environ),
+            context=credentials.context,
+            service_ca=_service_ca(credentials.account),
+        )
+    finally:
+        await client.close()
+
+
+def _service_ca(account: Path) -> str | None:
+    file = account / "service-ca.crt"
+    return str(file) if file.is_file() else None
+
+
+async def _by_kubeconfig(
+    configuration: Any, credentials: Credentials, environ: Mapping[str, str]
+) -> tuple["ApiClient", str]:
+    """Return a client with the credentials of a kubeconfig's context, and the namespace of that."""
+    from kubernetes_asyncio.client import ApiClient  # noqa: PLC0415
+
+    told = read_kubeconfig(credentials.files, credentials.context)
+    user = told.user
+    given: Given | None = None
+    if told.plugin is not None:
         try:
-            yield Cluster(
-                client=client,
-                server=str(configuration.host),
-                namespace=namespace,
-                inside=not credentials.files or _same_host(str(configuration.host), environ),
-                context=credentials.context,
-                service_ca=_service_ca(credentials.account),
-            )
+            given = await ask_plugin(told.plugin, environ, _CREDENTIALS_SECONDS)
+        except PluginError as error:
+            said = told.plugin.get("installHint")
+            hint = clean_text(said, _LONGEST_TEXT) if isinstance(said, str) else _ASK_YOURSELF
+            raise ClusterUnavailableError(
+                f"the plug-in for credentials in {credentials.described} failed: {error}", hint=hint
+            ) from None
+        user = {**user, **given.user}
+    # Keys that a kubeconfig holds as text pass through files, which are gone once the client has read them.
+    with tempfile.TemporaryDirectory(prefix="vllm-benchmark-") as folder:
+        try:
+            await _load(configuration, told.for_library(user), credentials, folder)
+            client = ApiClient(configuration)
+        except (OSError, ValueError) as error:  # a certificate or key that is none
+            raise unusable(credentials.files, f"its credentials cannot be read: {_reason(error)}") from None
         finally:
-            await client.close()
             _forget_files(folder)
+    if told.plugin is not None and given is not None and given.expires is not None:
+        _keep_fresh(configuration, told.plugin, given, environ)
+    return client, told.namespace or _DEFAULT_NAMESPACE
+
+
+async def _load(configuration: Any, content: dict[str, Any], credentials: Credentials, folder: str) -> None:
+    """Let the library read what is left: certificates, tokens, and the old kinds of log-in, which ask a server."""
+    import aiohttp  # noqa: PLC0415 - with the library
+    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
+    from kubernetes_asyncio.config.kube_config import load_kube_config_from_dict  # noqa: PLC0415
+
+    hint = "log in again, or by a plug-in for credentials (exec)"
+    try:
+        async with asyncio.timeout(_CREDENTIALS_SECONDS):
+            await load_kube_config_from_dict(content, client_configuration=configuration, temp_file_path=folder)
+    except TimeoutError:
+        problem = f"the credentials of {credentials.described} did not come within {_CREDENTIALS_SECONDS:g} s"
+        raise ClusterUnavailableError(problem, hint=hint) from None
+    except (ConfigException, aiohttp.ClientError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        problem = f"the log-in of {credentials.described} (auth-provider) failed: {_reason(error)}"
+        raise ClusterUnavailableError(problem, hint=hint) from None
 
 
 def _forget_files(folder: str) -> None:
-    """Let the library write keys anew next time: by their content it remembers files that end with this block."""
+    """Let the library write keys anew next time: by their content it remembers files that end with the folder."""
     from kubernetes_asyncio.config import kube_config  # noqa: PLC0415
 
     remembered: dict[str, str] = getattr(kube_config, "_temp_files", {})
@@ -158,111 +212,62 @@ def _forget_files(folder: str) -> None:
             del remembered[content]
 
 
-def _service_ca(account: Path) -> str | None:
-    file = account / "service-ca.crt"
-    return str(file) if file.is_file() else None
-
-
-def _client(factory: Any, configuration: Any, credentials: Credentials) -> "ApiClient":
-    try:
-        client: ApiClient = factory(configuration)
-    except (OSError, ValueError) as error:  # a certificate or key that is none
-        raise _unusable(credentials, f"its certificates cannot be read: {_reason(error)}") from error
-    return client
-
-
-async def _load_kubeconfig(configuration: Any, credentials: Credentials, folder: str) -> str:
-    """Let the library read the kubeconfig; return the namespace of its context."""
-    import yaml  # noqa: PLC0415 - with the library
-    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
-    from kubernetes_asyncio.config.kube_config import load_kube_config  # noqa: PLC0415
-
-    try:
-        async with asyncio.timeout(_CREDENTIALS_SECONDS):
-            loader = await load_kube_config(
-                ":".join(str(file) for file in credentials.files),
-                context=credentials.context,
-                client_configuration=configuration,
-                persist_config=False,  # a search writes into nobody's files
-                temp_file_path=folder,
-            )
-    except TimeoutError:
-        raise ClusterUnavailableError(
-            f"the credentials of {credentials.described} did not come within {_CREDENTIALS_SECONDS:g} s",
-            hint="log in first: the plug-in that the kubeconfig names may be waiting for you",
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise _unusable(credentials, "it is not YAML", line=mark.line + 1 if mark is not None else None) from None
-    except ConfigException as error:
-        text = clean_text(str(error), _LONGEST_TEXT)
-        if text.startswith("exec: process") or "failed to decode" in text:
-            raise ClusterUnavailableError(
-                f"the plug-in for credentials in {credentials.described} failed: {text}", hint="log in again"
-            ) from None
-        raise _unusable(credentials, text, contexts=_contexts(credentials)) from None
-    except FileNotFoundError as error:
-        raise ClusterUnavailableError(
-            f"{credentials.described} names {error.filename}, and there is no such file",
-            hint="install that plug-in for credentials, or correct the kubeconfig",
-        ) from None
-    except ImportError as error:
-        raise ClusterUnavailableError(
-            f"{credentials.described} uses an old kind of log-in (auth-provider) that needs {error.name}",
-            hint="log in by a plug-in for credentials (exec) instead",
-        ) from None
-    except RecursionError:
-        raise _unusable(credentials, "it is nested too deeply") from None
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, AssertionError) as error:
-        raise _unusable(credentials, _reason(error)) from error
-    problem = url_problem(configuration.host) if isinstance(configuration.host, str) else "is not given"
-    if problem is not None:
-        raise _unusable(credentials, f"the server of its cluster {problem.partition(';')[0]}")
-    _keep_fresh(configuration, loader)
-    chosen = loader.current_context or {}
-    namespace = (chosen.get("context") or {}).get("namespace")
-    return namespace if isinstance(namespace, str) and namespace else _DEFAULT_NAMESPACE
-
-
-def _keep_fresh(configuration: Any, loader: Any) -> None:
+def _keep_fresh(configuration: Any, plugin: Mapping[str, object], given: Given, environ: Mapping[str, str]) -> None:
     """Ask the plug-in again before its token expires: a run or a watch may be longer than a token's life."""
-    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
-
-    if not hasattr(loader, "exec_plugin_expiry"):
-        return
     turn, clock = asyncio.Lock(), asyncio.get_running_loop().time
     asked = clock()
 
     async def fresh(_: Any) -> None:
-        nonlocal asked
+        nonlocal asked, given
         async with turn:
-            if clock() - asked < _ASK_AGAIN_SECONDS:
+            if clock() - asked < _ASK_AGAIN_SECONDS or not given.ends_within(_EARLY_SECONDS):
                 return
             asked = clock()
             # Without an answer the old token goes on; the server says when it no longer takes it.
-            with suppress(ConfigException, OSError, ValueError, TypeError, TimeoutError):
-                async with asyncio.timeout(_CREDENTIALS_SECONDS):
-                    await loader.load_from_exec_plugin()
-        configuration.api_key["BearerToken"] = loader.token
+            with suppress(PluginError):
+                given = await ask_plugin(plugin, environ, _CREDENTIALS_SECONDS)
+                if "token" in given.user:
+                    configuration.api_key["BearerToken"] = f"Bearer {given.user['token']}"
 
     configuration.refresh_api_key_hook = fresh
 
 
-def _load_account(configuration: Any, account: Path, environ: Mapping[str, str]) -> str:
+def _by_account(configuration: Any, account: Path, environ: Mapping[str, str]) -> tuple["ApiClient", str]:
+    """Return a client with the account of this pod, and the pod's namespace."""
+    from kubernetes_asyncio.client import ApiClient  # noqa: PLC0415
     from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
     from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader  # noqa: PLC0415
 
     loader = InClusterConfigLoader(str(account / "token"), str(account / "ca.crt"), environ=dict(environ))
     try:
         loader.load_and_set(configuration)
-        return (account / "namespace").read_text("utf-8").strip() or _DEFAULT_NAMESPACE
-    except FileNotFoundError:
-        return _DEFAULT_NAMESPACE
-    except (ConfigException, OSError) as error:
+        _without_line_ends(configuration)
+        client = ApiClient(configuration)
+    except (ConfigException, OSError, ValueError) as error:
         raise ClusterUnavailableError(
             f"the account of this pod cannot be used: {_reason(error)}",
             hint="the pod needs automountServiceAccountToken: true",
         ) from error
+    try:
+        namespace = (account / "namespace").read_text("utf-8").strip()
+    except (OSError, ValueError):
+        namespace = ""
+    return client, namespace or _DEFAULT_NAMESPACE
+
+
+def _without_line_ends(configuration: Any) -> None:
+    """Send the token of a file without the line's end, which no header may hold; the file is read anew at times."""
+    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
+
+    reread = configuration.refresh_api_key_hook
+
+    def stripped(settings: Any) -> None:
+        # Without a new token the old one goes on; the server says when it no longer takes it.
+        with suppress(ConfigException, OSError, ValueError):
+            reread(settings)
+        settings.api_key["BearerToken"] = settings.api_key["BearerToken"].strip()
+
+    configuration.refresh_api_key_hook = stripped
 
 
 def _same_host(server: str, environ: Mapping[str, str]) -> bool:
@@ -270,32 +275,6 @@ def _same_host(server: str, environ: Mapping[str, str]) -> bool:
     host = urlsplit(server).hostname or ""
     given = environ.get(_HOST)
     return bool(given) and (host in (given, "kubernetes") or host.startswith("kubernetes.default"))
-
-
-def _unusable(
-    credentials: Credentials, problem: str, *, line: int | None = None, contexts: Sequence[str] = ()
-) -> ConfigError:
-    """Return the error for a kubeconfig that cannot be used; `contexts` are those it has."""
-    if credentials.context is not None and contexts and credentials.context not in contexts:
-        problem = f"it has no context {credentials.context}"
-        hint = f"contexts: {', '.join(contexts[:_MOST_CONTEXTS])}" + (", …" if len(contexts) > _MOST_CONTEXTS else "")
-    else:
-        hint = "correct it, or log in again so that it is written anew"
-    where = ", ".join(str(file) for file in credentials.files) + (f":{line}" if line is not None else "")
-    return ConfigError(f"{where}: the kubeconfig cannot be used: {problem}", hint=hint)
-
-
-def _contexts(credentials: Credentials) -> tuple[str, ...]:
-    """Return the names of the contexts, as far as they can be read."""
-    from kubernetes_asyncio.config import ConfigException  # noqa: PLC0415
-    from kubernetes_asyncio.config.kube_config import KubeConfigMerger  # noqa: PLC0415
-
-    try:
-        merged = KubeConfigMerger(":".join(str(file) for file in credentials.files)).config
-        listed = merged.value.get("contexts", []) if merged is not None else []
-        return tuple(clean_text(str(one["name"]), _LONGEST_TEXT) for one in listed)
-    except (ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError):
-        return ()
 
 
 def _reason(error: BaseException) -> str:

@@ -32,6 +32,10 @@ _PAGE_SECONDS = 10.0
 _LIST_SECONDS = 30.0
 _TRIES = 3
 _FIRST_WAIT_SECONDS, _MOST_WAIT_SECONDS = 0.2, 5.0
+_CLOSED = {
+    "ServerDisconnectedError": "the connection was closed before an answer",
+    "ClientPayloadError": "the answer broke off",
+}
 _TRANSIENT = (429, 500, 502, 503, 504)
 _FORBIDDEN, _GONE, _UNAUTHORISED, _NOT_FOUND = 403, 410, 401, 404
 
@@ -304,8 +308,9 @@ def _problem(error: BaseException, seconds: float) -> str:
 def _plain(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there (connection refused)"
-    if type(error).__name__ in ("ServerDisconnectedError", "ClientPayloadError"):
-        return f"the connection was closed before {'an answer' if type(error).__name__[0] == 'S' else 'its end'}"
+    closed = _CLOSED.get(type(error).__name__)
+    if closed is not None:
+        return closed
     reason = getattr(error, "strerror", None)
     return clean_text(reason if isinstance(reason, str) and reason else type(error).__name__, 200)
 
