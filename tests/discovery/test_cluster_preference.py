@@ -43,15 +43,15 @@ def cluster(ports: dict[str, int]) -> list[Object]:
         "LoadBalancer": {"type": "LoadBalancer", "balancers": [{"ip": "127.0.0.1"}]},
         "cluster DNS": {"clusterIP": "127.0.0.1"},
     }
-    nowhere = {"clusterIP": "127.0.0.9"}
+    nowhere: dict[str, Any] = {"clusterIP": "127.0.0.9"}
     objects.append(service("chat", {"port": 80, "targetPort": 8000}, selector={"app": "chat"}, **nowhere))
     for rule, spec in kinds.items():
         if rule in ports:
-            port = {"port": ports[rule], "targetPort": 8000}
-            objects.append(service(f"chat-{rule.lower().replace(' ', '-')}", port, selector={"app": "chat"}, **spec))
+            one: dict[str, Any] = {"port": ports[rule], "targetPort": 8000}
+            objects.append(service(f"chat-{rule.lower().replace(' ', '-')}", one, selector={"app": "chat"}, **spec))
     if "NodePort" in ports:
-        port = {"port": 80, "targetPort": 8000, "nodePort": ports["NodePort"]}
-        objects.append(service("chat-nodes", port, selector={"app": "chat"}, type="NodePort", **nowhere))
+        of_node = {"port": 80, "targetPort": 8000, "nodePort": ports["NodePort"]}
+        objects.append(service("chat-nodes", of_node, selector={"app": "chat"}, type="NodePort", **nowhere))
     return objects
 
 
