@@ -181,6 +181,7 @@ WRONG: dict[str, tuple[object, str]] = {
         config("https://a:1", user={"auth-provider": {"name": "azure", "config": {"access-token": "sesame"}}}),
         "its user logs in by an auth-provider that is not known",
     ),
+    "on behalf of another": (config("http://a:1", user={"token": "sesame", "as": "admin"}), "on behalf of another"),
     "exec is text": (config("http://a:1", user={"exec": "sesame"}), "needs command, apiVersion, args and env"),
     "exec without command": (config("http://a:1", user={"exec": {"apiVersion": "v1"}}), "needs command"),
     "exec with numbers": (

@@ -52,6 +52,7 @@ _INFERENCE = Resource("inferenceservices", "serving.kserve.io", ("v1beta1",))
 _LLM_INFERENCE = Resource("llminferenceservices", "serving.kserve.io", ("v1", "v1alpha2", "v1alpha1"))
 _POOLS = Resource("inferencepools", "inference.networking.k8s.io", ("v1",))
 _OLD_POOLS = Resource("inferencepools", "inference.networking.x-k8s.io", ("v1alpha2", "v1alpha1"))
+_NODES_SECONDS = 6.0  # an accessory: nobody waits long for it
 _ESSENTIAL = (SERVICES, PODS, _DEPLOYMENTS)
 _FORBIDDEN = 403
 _MOST_NAMESPACES = 300  # are listed one by one; a search must not become a burden to the API server
@@ -125,7 +126,7 @@ class InventoryReader:
 
     async def read_nodes(self, inventory: Inventory) -> None:
         """Add the nodes, which only addresses and accelerators need; that they may not be read is common."""
-        listing = await self._reader.list(_NODES, "v1", None, read_node)
+        listing = await self._reader.list(_NODES, "v1", None, read_node, seconds=_NODES_SECONDS)
         inventory.nodes, inventory.nodes_problem = listing.items, listing.problem
 
     async def _into(

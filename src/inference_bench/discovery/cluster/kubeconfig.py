@@ -27,6 +27,7 @@ _TEXTS = {
     "user": ("token", "tokenFile", "client-certificate", "client-certificate-data", "client-key", "client-key-data"),
 }
 _AS_THEY_ARE = ("insecure-skip-tls-verify", "username", "password", "auth-provider")
+_ON_BEHALF = ("as", "as-uid", "as-groups", "as-user-extra")
 _OLD_LOG_INS = ("oidc", "gcp")
 _MOST_CONTEXTS = 10
 _LONGEST_NAME = 100
@@ -161,6 +162,9 @@ def _cluster(told: Json, file: Path) -> dict[str, Any]:
 
 
 def _user(told: Json, file: Path) -> dict[str, Any]:
+    if any(told.get(key) for key in _ON_BEHALF):
+        # Left out, the search would have the rights of somebody else than kubectl has with this file.
+        raise unusable((file,), "its user acts on behalf of another (as), which is not done here", hint=CORRECT_IT)
     read = _checked("user", told, file)
     if "tokenFile" in read:  # kubectl prefers it to a token
         token_file = Path(read.pop("tokenFile"))

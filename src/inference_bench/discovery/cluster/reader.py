@@ -113,18 +113,26 @@ class ClusterReader:
         return groups
 
     async def list(
-        self, resource: Resource, version: str, namespace: str | None, read: Callable[[Json], T | None]
+        self,
+        resource: Resource,
+        version: str,
+        namespace: str | None,
+        read: Callable[[Json], T | None],
+        *,
+        seconds: float | None = None,
     ) -> Listing[T]:
         """Return all objects of a list, each read as soon as its page is here, so that no page is kept.
 
-        An object that `read` finds nothing in is left out. Never raises for what the server does.
+        An object that `read` finds nothing in is left out. Never raises for what the server does. `seconds` bounds all
+        of it (None: _LIST_SECONDS).
         """
         listing: Listing[T] = Listing()
+        bound = _LIST_SECONDS if seconds is None else seconds
         try:
-            async with asyncio.timeout(_LIST_SECONDS):
+            async with asyncio.timeout(bound):
                 await self._fill(listing, resource.path(version, namespace), read)
         except TimeoutError:
-            listing.problem = f"took longer than {_LIST_SECONDS:g} s"
+            listing.problem = f"took longer than {bound:g} s"
         return listing
 
     async def _fill(self, listing: Listing[T], path: str, read: Callable[[Json], T | None]) -> None:
@@ -296,8 +304,9 @@ def _problem(error: BaseException, seconds: float) -> str:
         certificate = getattr(cause, "certificate_error", None)
         if isinstance(certificate, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {certificate.verify_message}"
-        if isinstance(cause, ssl.SSLError):
-            return f"no TLS connection: {(cause.reason or 'handshake failed').replace('_', ' ').lower()}"
+        reason = getattr(cause, "reason", None)  # the library's own kind of this error has none
+        if isinstance(cause, ssl.SSLError) and isinstance(reason, str):
+            return f"no TLS connection: {(reason or 'handshake failed').replace('_', ' ').lower()}"
         inner = getattr(cause, "os_error", None)
         if isinstance(inner, OSError) and inner.strerror:
             return _plain(inner)
