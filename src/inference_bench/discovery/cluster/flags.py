@@ -6,6 +6,7 @@ too much is hidden.
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from inference_bench.config.rules import KEY_PREFIXES, looks_secret, secret_word
 from inference_bench.discovery.cluster.objects import Container
@@ -15,7 +16,7 @@ _MOST_FLAGS, _LONGEST_FLAG = 40, 120
 _HIDDEN = "…"
 _QUOTES = "'\""
 # A name and its value in one word: --api-key=x, API_KEY=x, Authorization:x, {"token":"x"}
-_NAMED = re.compile(r"([A-Za-z][\w-]*)[\"']?[=:]")
+_NAMED = re.compile(r"(?<![\w-])([\w-]+)[\"']?[=:]")
 _KEY_INSIDE = re.compile(rf"(?<=[\"':=,])(?:{'|'.join(re.escape(one.strip()) for one in KEY_PREFIXES)})[^\"',]*")
 _USER = re.compile(r"://[^/\s@]+@")
 _QUERY = re.compile(r"(://[^\s?]*\?)[^\s\"']+")  # a signed URL's signature stands there
@@ -24,8 +25,8 @@ _SCHEMES = ("bearer", "basic")  # of an Authorization header: the word after the
 
 def start_flags(container: Container) -> list[str]:
     """Return the words after a server's command, secrets hidden, at most forty."""
-    words = [part.strip(_QUOTES) for part in _hidden(after_command(tuple(_whole(container.words))))]
-    return [word[:_LONGEST_FLAG] for word in words if word][:_MOST_FLAGS]
+    words = (part.strip(_QUOTES) for part in _hidden(after_command(tuple(_whole(container.words)))))
+    return list(islice((word[:_LONGEST_FLAG] for word in words if word), _MOST_FLAGS))
 
 
 def masked(text: str) -> str:

@@ -73,7 +73,12 @@ _NOT_SERVING = re.compile(
     r"\bvllm\s+bench\b|\bbench(mark)?_serving\b|\bollama\s+(pull|run|create)\b|^\s*bench\s|\blmcache_server\b"
     r"|\bray\s+start\s+--address\b"
     # The workers of an engine on several nodes; their leader takes the requests.
-    r"|\bmulti-node-serving\.sh\s+worker\b|\bvllm\s+serve\b[^\n;&|]*\s--headless\b"
+    r"|\bmulti-node-serving\.sh\s+worker\b"
+)
+_SERVES, _HEADLESS, _COMMAND_ENDS = (
+    re.compile(r"\bvllm\s+serve\b"),
+    re.compile(r"\s--headless\b"),
+    re.compile(r"[\n;&|]"),
 )
 _NIM = re.compile(r"(^|/)nim/[^/]+/[^/]+$")
 _LABEL_KEYS = (
@@ -130,7 +135,7 @@ class Guess:
 def container_clues(container: Container) -> tuple[Clue, ...]:
     """Return what a container's image and command say. What runs an engine's image to measure or load is no engine."""
     command = " ".join(container.words)
-    if _NOT_SERVING.search(command):
+    if _NOT_SERVING.search(command) or _is_headless(command):
         return ()
     clues = []
     product = _image_product(container.image)
@@ -142,6 +147,15 @@ def container_clues(container: Container) -> tuple[Clue, ...]:
             clues.append(Clue(runs, _COMMAND, f"command {match.group(0)}"))
             break
     return tuple(clues)
+
+
+def _is_headless(command: str) -> bool:
+    """Whether one of a line's commands is vLLM without its API. In steps: one pattern would try every beginning."""
+    for one in _COMMAND_ENDS.split(command) if "--headless" in command else ():
+        serves = _SERVES.search(one)
+        if serves is not None and _HEADLESS.search(one, serves.end()):
+            return True
+    return False
 
 
 def label_clues(labels: Labels, whose: str) -> tuple[Clue, ...]:
