@@ -8,11 +8,11 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -20,8 +20,10 @@ import yaml
 from inference_bench.discovery.cluster.access import Cluster, find_credentials, open_cluster
 from inference_bench.discovery.cluster.reader import ClusterReader
 from inference_bench.errors import BenchError
+from kubernetes_api import Object
 
 Told = dict[str, Any]
+T = TypeVar("T")
 TOKEN = "sesame-7f3a"
 NOBODY = 65534
 
@@ -120,6 +122,17 @@ async def cluster_of(around: Mapping[str, str], context: str | None = None) -> A
         yield cluster
 
 
+def with_reader(url: str, folder: Path, story: Callable[[ClusterReader], Awaitable[T]], **more: Any) -> T:
+    """Return what a story makes of the cluster behind a URL; `more` is of its kubeconfig."""
+    around = environ(written(folder / "config", config(url, **more)))
+
+    async def opened() -> T:
+        async with cluster_of(around) as cluster:
+            return await story(ClusterReader(cluster))
+
+    return asyncio.run(opened())
+
+
 @dataclass(frozen=True)
 class Seen:
     """What an opened cluster said of itself, after the first answer of its server."""
@@ -176,3 +189,11 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def pods(number: int, namespace: str = "team") -> list[Object]:
+    """Return so many bare pods."""
+    return [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"pod-{one:04}", "namespace": namespace}}
+        for one in range(number)
+    ]

@@ -304,10 +304,9 @@ def _problem(error: BaseException, seconds: float) -> str:
         certificate = getattr(cause, "certificate_error", None)
         if isinstance(certificate, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {certificate.verify_message}"
-        reason = getattr(cause, "reason", None)  # the library's own kind of this error has none
-        if isinstance(cause, ssl.SSLError) and isinstance(reason, str):
-            return f"no TLS connection: {(reason or 'handshake failed').replace('_', ' ').lower()}"
-        inner = getattr(cause, "os_error", None)
+        inner = getattr(cause, "os_error", cause)
+        if isinstance(inner, ssl.SSLError):
+            return f"no TLS connection: {(inner.reason or 'handshake failed').replace('_', ' ').lower()}"
         if isinstance(inner, OSError) and inner.strerror:
             return _plain(inner)
         cause = cause.__cause__
