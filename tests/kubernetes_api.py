@@ -154,6 +154,8 @@ class KubernetesApi:
             return refusal
         parts = request.path.strip("/").split("/")
         if parts[-1:] == ["portforward"]:
+            if "portforward" in self.faults.status:
+                return _status(self.faults.status["portforward"], "pods is forbidden: cannot get pods/portforward")
             return await self._forward(request, parts[3], parts[5])
         if parts[0] == "api":
             group_version, rest = parts[1], parts[2:]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -26,6 +27,7 @@ class Forwarder:
         self._reading: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._asked: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._opening: defaultdict[tuple[str, str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._urls: dict[tuple[str, str, int], str] = {}
         self._ended: Mapping[str, Any] | None = None
 
@@ -60,8 +62,9 @@ class Forwarder:
         not come up, or the API server opens no such way.
         """
         wanted = (namespace, pod, port)
-        if wanted not in self._urls:
-            self._urls[wanted] = local_url(await self._local_port(*wanted))
+        async with self._opening[wanted]:
+            if wanted not in self._urls:
+                self._urls[wanted] = local_url(await self._local_port(*wanted))
         return self._urls[wanted]
 
     async def _local_port(self, namespace: str, pod: str, port: int) -> int:

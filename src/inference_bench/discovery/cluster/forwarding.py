@@ -11,6 +11,8 @@ everything ends with standard input, so with the program that started it.
 import asyncio
 import json
 import os
+import socket
+import struct
 import sys
 from contextlib import suppress
 from typing import Any
@@ -25,25 +27,29 @@ _DATA, _ERROR = 0, 1
 _READ_BYTES = 1 << 16
 _TRY_SECONDS = 5.0
 _FORBIDDEN = 403
+_ENDED_WELL = (0, 1000, 1005)  # codes of a WebSocket's end: none, normal, none again
 
 
 async def _carry(reader: ClusterReader, path: str, local: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Carry one connection. Both channels begin with the port's number; what comes on the other one is an error."""
+    from aiohttp import WSMsgType  # noqa: PLC0415 - with the library
+
     broken = True
+    _cut_is_reset(writer, True)
     try:
-        async with reader.websocket(path, PROTOCOL) as socket:
+        async with reader.websocket(path, PROTOCOL) as channels:
 
             async def there() -> None:
                 try:
                     while data := await local.read(_READ_BYTES):
-                        await socket.send_bytes(bytes((_DATA,)) + data)
+                        await channels.send_bytes(bytes((_DATA,)) + data)
                 finally:  # also when the client is gone: what it asked for is to end
-                    await socket.close()
+                    await channels.close()
 
             sending = asyncio.ensure_future(there())
             opened: set[int] = set()
             try:
-                async for message in socket:
+                while (message := await channels.receive()).type in (WSMsgType.BINARY, WSMsgType.TEXT):
                     data = message.data
                     if not isinstance(data, bytes) or not data:
                         continue
@@ -56,15 +62,25 @@ async def _carry(reader: ClusterReader, path: str, local: asyncio.StreamReader, 
                     elif channel == _DATA:
                         writer.write(data[1:])
                         await writer.drain()
-                broken = socket.close_code not in (1000, None)
+                # Only a server that says so has ended well: one that has died has closed its connection, too.
+                broken = message.type is not WSMsgType.CLOSE or message.data not in _ENDED_WELL
             finally:
                 sending.cancel()
     except Exception as error:  # noqa: BLE001 - whatever ended it, the client sees a reset and this process goes on
         _complain(f"{type(error).__name__}: {error}")
     finally:
         if broken:
-            writer.transport.abort()  # a cut must not look like an end
+            writer.transport.abort()
+        else:
+            _cut_is_reset(writer, False)
         writer.close()
+
+
+def _cut_is_reset(writer: asyncio.StreamWriter, wanted: bool) -> None:
+    """Let the end of a connection be a reset, even where this process is killed: a cut must not look like an end."""
+    with suppress(OSError):
+        lingering = struct.pack("ii", int(wanted), 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
 
 
 async def _serve(context: str | None) -> int:
