@@ -7,14 +7,18 @@ from inference_bench.discovery.cluster.objects import Meta, condition, has_condi
 
 
 @dataclass(frozen=True, slots=True)
-class Backend:
-    """Where a rule sends to: the kind and name of an object, its port by number or name, and its share."""
+class Destination:
+    """Where a rule sends to: the kind and name of an object, its port by number or name, and its share.
+
+    `of_pods` says that a port's number is the pods' own and not that of the Service: a Route sends to pods itself.
+    """
 
     kind: str
     name: str
     namespace: str
     port: int | str | None = None
     weight: int = 1
+    of_pods: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Route:
     meta: Meta
     host: str
     path: str
-    backends: tuple[Backend, ...]
+    backends: tuple[Destination, ...]
     termination: str | None
     rewrites: bool
     refused: str | None
@@ -37,7 +41,7 @@ class IngressRule:
     host: str
     path: str
     path_type: str
-    backend: Backend
+    backend: Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class HttpRule:
 
     path: str
     replacement: str | None
-    backends: tuple[Backend, ...]
+    backends: tuple[Destination, ...]
     conditional: str | None = None  # what else a request must have to match
 
 
@@ -228,24 +232,26 @@ def _is_inside(url: str) -> bool:
     return host.endswith((".svc", ".svc.cluster.local", ".cluster.local"))
 
 
-def _backend(source: Json, namespace: str, port: int | str | None) -> Backend:
+def _backend(source: Json, namespace: str, port: int | str | None) -> Destination:
     weight = source.get("weight")
     share = weight if isinstance(weight, int) and not isinstance(weight, bool) else 100
-    return Backend(word(source, "kind") or "Service", word(source, "name") or "", namespace, port, share)
+    return Destination(
+        word(source, "kind") or "Service", word(source, "name") or "", namespace, port, share, of_pods=True
+    )
 
 
-def _ingress_backend(source: Json, namespace: str) -> Backend | None:
+def _ingress_backend(source: Json, namespace: str) -> Destination | None:
     service = mapping(source, "service")
     name, port = word(service, "name"), mapping(service, "port")
     if name is None:
         return None
-    return Backend("Service", name, namespace, count(port, "number") or word(port, "name"))
+    return Destination("Service", name, namespace, count(port, "number") or word(port, "name"))
 
 
 def _http_rules(source: Json, namespace: str) -> list[HttpRule]:
     """Read one rule, once for each of its matches; one without matches takes everything."""
     backends = tuple(
-        Backend(
+        Destination(
             word(one, "kind") or "Service",
             name,
             word(one, "namespace") or namespace,

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from inference_bench.discovery.cluster.backends import Backend, Door
 from inference_bench.discovery.cluster.inventory import Inventory
-from inference_bench.discovery.cluster.routing import Backend as Destination
 from inference_bench.discovery.cluster.routing import (
+    Destination,
     Gateway,
     HttpRoute,
     HttpRule,
@@ -118,13 +118,10 @@ def _leads(destination: Destination, door: Door) -> bool:
     if (destination.kind, destination.name, destination.namespace) != (meta.kind, meta.name, meta.namespace):
         return False
     port = door.port
-    return destination.weight != 0 and destination.port in (
-        None,
-        port.name or None,
-        port.number,
-        port.target,
-        door.target,
-    )
+    if destination.weight == 0:
+        return False
+    numbers = (door.target, port.target) if destination.of_pods else (port.number,)
+    return destination.port in (None, port.name or None, *numbers)
 
 
 def _share(destinations: Sequence[Destination]) -> str | None:
