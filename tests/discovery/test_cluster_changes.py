@@ -33,18 +33,22 @@ def watched(api: KubernetesApi, folder: Path, act: Callable[[], None], *, second
     return with_reader(api.url, folder, story)
 
 
-def test_a_change_in_the_namespace_ends_a_watch(tmp_path: Path) -> None:
-    for act, ended in (
-        (lambda api: api.add(*pods(1)), True),
-        (lambda api: api.replace("Pod", "chat-7d9-0", lambda pod: pod["status"].update(phase="Pending")), True),
-        (lambda api: api.add(*pods(1, "other")), False),
-        (lambda _: None, False),
-    ):
-        with KubernetesApi(made("chat")) as api:
-            assert watched(api, tmp_path, lambda act=act, api=api: act(api), seconds=5 if ended else 0.3) is ended  # type: ignore[misc]
-            assert len(api.requests) == 1
-            assert "watch=true" in api.requests[0]
-            assert "resourceVersion=1000" in api.requests[0]
+CHANGES: dict[str, tuple[Callable[[KubernetesApi], None], bool]] = {
+    "added": (lambda api: api.add(*pods(1)), True),
+    "modified": (lambda api: api.replace("Pod", "chat-7d9-0", lambda pod: pod["status"].clear()), True),
+    "added elsewhere": (lambda api: api.add(*pods(1, "other")), False),
+    "nothing": (lambda _: None, False),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_a_change_in_the_namespace_ends_a_watch(case: str, tmp_path: Path) -> None:
+    act, ended = CHANGES[case]
+    with KubernetesApi(made("chat")) as api:
+        assert watched(api, tmp_path, lambda: act(api), seconds=5 if ended else 0.3) is ended
+        assert len(api.requests) == 1
+        assert "watch=true" in api.requests[0]
+        assert "resourceVersion=1000" in api.requests[0]
 
 
 def test_a_watch_ends_when_its_beginning_is_forgotten(tmp_path: Path) -> None:
