@@ -3,6 +3,7 @@
 Waiting is for what a screen shows, with a generous end, never for a duration.
 """
 
+import itertools
 import shlex
 import subprocess
 import sys
@@ -15,13 +16,16 @@ import psutil
 from front_door import LAUNCHER, PATIENCE, environment
 
 END = "END="
+_NUMBERS = itertools.count()
 
 
 class Terminal:
     """A tmux session of its own, on a socket of its own."""
 
     def __init__(self, socket: Path) -> None:
-        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        # A server that is ending still holds its socket: the next terminal of a test must not come to it.
+        own = socket.with_name(f"{socket.name}{next(_NUMBERS)}")
+        self._tmux = ["tmux", "-S", str(own), "-f", "/dev/null"]
 
     def open(self, words: str, *, columns: int, rows: int, cwd: Path, environ: Mapping[str, str]) -> None:
         """Open it at this size, running these words of the shell."""

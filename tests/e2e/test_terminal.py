@@ -1,5 +1,6 @@
 """`benchmark` on a real terminal (tmux, which obeys every sequence): the screen is whole during and after the run."""
 
+import itertools
 import os
 import pty
 import re
@@ -31,11 +32,16 @@ def write_small(cwd: Path) -> None:
     write_config(cwd / "c.yaml", ttft_test=ttft, load_tests=tests)
 
 
+_NUMBERS = itertools.count()
+
+
 class Screen:
     """A tmux session of its own, on a socket of its own."""
 
     def __init__(self, socket: Path) -> None:
-        self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        # A server that is ending still holds its socket: the next screen of a test must not come to it.
+        own = socket.with_name(f"{socket.name}{next(_NUMBERS)}")
+        self._tmux = ["tmux", "-S", str(own), "-f", "/dev/null"]
 
     def open(self, words: str, *, columns: int, cwd: Path) -> None:
         size = ["-x", str(columns), "-y", "240"]
