@@ -16,6 +16,7 @@ from cluster_objects import (
     made,
     meta,
     node,
+    path_prefix,
     pod,
     route,
     search,
@@ -48,6 +49,14 @@ def test_a_rule_that_rewrites_every_path_to_one_is_no_way() -> None:
     found = search([*chat(), gateway(), http_route({"filters": [{"type": "URLRewrite", "urlRewrite": rewriting}]})])
     assert urls(found.only) == []
     assert "it rewrites every path to /v1/completions" in str(found.only.no_way)
+
+
+def test_a_rule_that_adds_the_prefix_of_the_api_by_itself_is_no_way() -> None:
+    found = search([*chat(), gateway(), http_route(path_prefix("/llm", replacement="/v1"))])
+    assert urls(found.only) == []
+    assert "it puts /v1 in the place of /llm" in str(found.only.no_way)
+    found = search([*chat(), gateway(), http_route(path_prefix("/llm/v1", replacement="/v1"))])
+    assert urls(found.only) == [("HTTPRoute", "http://chat.example.com/llm")]
 
 
 def test_backends_that_may_not_be_referred_to_make_no_way() -> None:

@@ -263,10 +263,19 @@ def _http_rules(source: Json, namespace: str) -> list[HttpRule]:
     )
     replacement, fixed = _replacement(source), _fixed_path(source)
     matches = objects(source, "matches") or [{}]
-    return [
-        HttpRule(word(mapping(match, "path"), "value") or "/", replacement, backends, fixed or _condition_of(match))
-        for match in matches
-    ]
+    rules = []
+    for match in matches:
+        path = word(mapping(match, "path"), "value") or "/"
+        unfit = fixed or _condition_of(match) or _doubled(path, replacement)
+        rules.append(HttpRule(path, replacement, backends, unfit))
+    return rules
+
+
+def _doubled(path: str, replacement: str | None) -> str | None:
+    """Say so where the API's own prefix is put before every path: with that of a request it would be there twice."""
+    if (replacement or "").rstrip("/").endswith("/v1") and not path.rstrip("/").endswith("/v1"):
+        return f"it puts {replacement} in the place of {path}"
+    return None
 
 
 def _replacement(source: Json) -> str | None:
