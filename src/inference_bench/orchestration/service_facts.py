@@ -68,6 +68,9 @@ def _add_cluster(said: dict[str, object], found: FoundService) -> None:
             said[name] = value
             if isinstance(sources, dict):
                 sources[name] = found.cluster.sources[name]
+    evidence = said["evidence"]
+    if isinstance(evidence, list) and found.cluster.facts:
+        evidence.append("the cluster's API")
 
 
 def samples_of(shapes: Mapping[str, TestShape]) -> tuple[ChatRequest, ...]:

@@ -21,7 +21,13 @@ _NAMES: Final[Mapping[str, str]] = {
     "max_context_length": "Longest context, tokens",
     "exact_length": "Exact output length",
     "model_name": "Model, as served",
+    "gpu": "GPU",
+    "gpus_per_replica": "GPUs of a replica",
+    "cpu_request": "CPU asked for",
+    "cpu_limit": "CPU limit",
+    "memory_request": "Memory asked for",
 }
+_COMMAND: Final = "start_flags"  # a list of words that stood beside each other
 
 
 def service_view(facts: ServiceFacts, slot: int | None) -> ServiceView:
@@ -42,7 +48,8 @@ def _told(said: Mapping[str, JsonValue]) -> Iterator[Point]:
     facts = [(key, value) for key, value in said.items() if key not in _NOT_FACTS and value not in (None, "", [], {})]
     for key, value in facts[:_MOST_FACTS]:
         name = _NAMES.get(key) or clean(key, limit=60).replace("_", " ").capitalize()
-        yield Point(name, clean(_words(value), limit=_LONGEST_VALUE))
+        shown = " ".join(map(_words, value)) if key == _COMMAND and isinstance(value, list) else _words(value)
+        yield Point(name, clean(shown, limit=_LONGEST_VALUE))
     if len(facts) > _MOST_FACTS:
         yield Point("And", f"{len(facts) - _MOST_FACTS} more facts, in test_manifest.json")
     for key, name in (("protocol_notes", "Notes"), ("evidence", "Told by")):
