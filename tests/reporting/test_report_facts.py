@@ -22,7 +22,8 @@ from inference_bench.results.design import Design, Look, Sequential
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Run
 from inference_bench.results.gates import parse_gates, write_gates_of
-from inference_bench.results.summary import UpperTail, Validity
+from inference_bench.results.summary import Validity
+from inference_bench.results.summary_parts import UpperTail
 
 BAD = Validity(verdict="invalid", reasons=("vllm: send lag p99 was 14 ms, over 10 ms",))
 

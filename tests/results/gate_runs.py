@@ -8,16 +8,8 @@ from inference_bench.metrics.definitions import METRICS
 from inference_bench.metrics.distribution import describe
 from inference_bench.results.manifest import LoadShape
 from inference_bench.results.summarise import figures
-from inference_bench.results.summary import (
-    GoodputFacts,
-    RequestFacts,
-    ServiceSummary,
-    StampsSummary,
-    Summary,
-    TestSummary,
-    ThroughputFacts,
-    Validity,
-)
+from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, Validity
+from inference_bench.results.summary_parts import GoodputFacts, RequestFacts, StampsSummary, ThroughputFacts
 
 VALID = Validity(verdict="valid")
 

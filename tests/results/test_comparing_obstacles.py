@@ -4,7 +4,7 @@ from pathlib import Path
 
 from compared_runs import SLOW, Speed, changed_summary, make_invalid, names, pair_of, stored_run, summary_of
 from inference_bench.results.comparing import compare_run
-from inference_bench.results.summary import RequestFacts, SanityFacts
+from inference_bench.results.summary_parts import RequestFacts, SanityFacts
 
 
 def test_too_few_blocks_say_how_many_are_needed(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ environment variable or a screen. Durations are seconds, targets and limits are 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from inference_bench.config.load_models import Arrivals, LoadTestSettings
 from inference_bench.config.promise_models import Milliseconds, PerRequestSlo, SloSettings, ValueName
-from inference_bench.config.rules import NotYet, first_repeated, no_sweep, refuse, require_one_of, word
+from inference_bench.config.quantities import Count, CountOrZero, PositiveSeconds, Seed, Temperature
+from inference_bench.config.rules import first_repeated, refuse
 from inference_bench.config.service_models import STRICT, EndpointSettings, Name, ServicesSettings, Text
+from inference_bench.config.workload_models import WorkloadKind, WorkloadSettings
 
 __all__ = [
     "Arrivals",
@@ -32,22 +35,8 @@ __all__ = [
     "WorkloadSettings",
 ]
 
-Arrivals = Literal["closed", "constant", "poisson"]
-WorkloadKind = Literal["built-in", "file"]
-CacheUse = Literal["unique", "shared"]
-
-Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
-CountOrZero = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]  # engines take a signed 64-bit number
-LONGEST_SECONDS = 30 * 86_400.0  # a month: more is a slip of the hand
-Seconds = Annotated[float, Field(ge=0, le=LONGEST_SECONDS)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
-Temperature = Annotated[float, Field(ge=0, le=2)]
 Effect = Annotated[float, Field(gt=0, lt=10)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
-
-_SYNTHETIC = "is used by the workload kind synthetic, which is not available yet"
-_GAMMA = "is used by gamma arrivals, which are not available yet"
 
 
 class BenchmarkSettings(BaseModel):
@@ -80,100 +69,6 @@ class TtftTestSettings(BaseModel):
         default=100.0, description="The target for ttft_ms.p50, drawn and reported; it gates nothing."
     )
     slo: SloSettings | None = Field(default=None, description="The promises made here, instead of `slo`.")
-
-
-class WorkloadSettings(BaseModel):
-    """What is asked."""
-
-    model_config = STRICT
-
-    kind: Annotated[
-        WorkloadKind, BeforeValidator(word(get_args(WorkloadKind), ("synthetic", "sharegpt", "sessions", "trace")))
-    ] = Field(default="built-in", description="Where prompts come from.")
-    path: Text | None = Field(default=None, description="The prompts file (text or JSONL) of kind file.")
-    category: Text | None = Field(default=None, description="Take prompts of this category only.")
-    prompt_tokens: Annotated[None, BeforeValidator(NotYet(None, _SYNTHETIC))] = Field(
-        default=None, description="Prompt length of kind synthetic. Not available yet."
-    )
-    output_tokens: Annotated[None, BeforeValidator(NotYet(None, _SYNTHETIC))] = Field(
-        default=None, description="Output length of kind synthetic. Not available yet."
-    )
-    shared_prefix: Annotated[None, BeforeValidator(NotYet(None, _SYNTHETIC))] = Field(
-        default=None, description="A prefix that prompts of kind synthetic share. Not available yet."
-    )
-    cache: CacheUse = Field(
-        default="unique",
-        description="unique: each prompt starts with a prefix of its own, so that no prefix cache answers.",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.kind == "file" and self.path is None:
-            raise refuse("is needed by the workload kind file", "path")
-        if self.kind != "file" and self.path is not None:
-            raise refuse(f"is used by the workload kind file, not by {self.kind}", "path")
-        return self
-
-
-class LoadTestSettings(BaseModel):
-    """One load test: who asks when, for how long, and how much is asked for."""
-
-    model_config = STRICT
-
-    name: Name = Field(description="The test's name in tables, files and gates.")
-    arrivals: Annotated[Arrivals, BeforeValidator(word(get_args(Arrivals), ("gamma", "steps", "ramp", "trace")))] = (
-        Field(
-            default="closed",
-            description="closed: each user waits for its answer; constant and poisson send at a rate. "
-            "Without it: closed with concurrent_users, poisson with rate.",
-        )
-    )
-    concurrent_users: Annotated[Count | None, BeforeValidator(no_sweep)] = Field(
-        default=None, description="Users of a closed loop."
-    )
-    rate: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(no_sweep)] = Field(
-        default=None, description="Requests per second of an open loop."
-    )
-    burstiness: Annotated[None, BeforeValidator(NotYet(None, _GAMMA))] = Field(
-        default=None, description="Shape of gamma arrivals. Not available yet."
-    )
-    think_time_seconds: Seconds = Field(default=0.0, description="A user's pause between answer and next request.")
-    duration_seconds: PositiveSeconds | None = Field(
-        default=None, description="A service's total steady time, divided over the rounds; the ramp comes on top."
-    )
-    requests: Count | None = Field(default=None, description="Measured requests to each service, not a duration.")
-    ramp_up_seconds: Seconds = Field(default=0.0, description="How long the load takes to build up.")
-    warmup_requests: CountOrZero = Field(default=2, description="Uncounted requests before each turn of a service.")
-    rounds: Count = Field(default=3, description="Turns of each service; raised to a multiple of their number.")
-    max_tokens: Count = Field(default=256, description="Output tokens asked of each request.")
-    temperature: Temperature = Field(default=0.0, description="Sampling temperature.")
-    target_p95_ms: Milliseconds | None = Field(
-        default=None, description="The target for e2e_ms.p95, drawn and reported; it gates nothing."
-    )
-    workload: WorkloadSettings | None = Field(default=None, description="What is asked here, instead of `workload`.")
-    slo: SloSettings | None = Field(default=None, description="The promises made here, instead of `slo`.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _derive_arrivals(cls, data: object) -> object:
-        """A rate alone says that the loop is open; poisson is what independent users do."""
-        if isinstance(data, Mapping) and data.get("rate") is not None and data.get("concurrent_users") is None:
-            return {"arrivals": "poisson", **data}
-        return data
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        users, rate = ("concurrent_users", self.concurrent_users), ("rate", self.rate)
-        require_one_of((users, rate), "a load is given by its users or by its rate")
-        durations = (("duration_seconds", self.duration_seconds), ("requests", self.requests))
-        require_one_of(durations, "a test ends after a time or after a number of requests")
-        if self.arrivals == "closed" and self.rate is not None:
-            raise refuse("closed needs concurrent_users; rate goes with constant or poisson", "arrivals")
-        if self.arrivals != "closed" and self.concurrent_users is not None:
-            raise refuse(f"{self.arrivals} needs rate; concurrent_users goes with closed", "arrivals")
-        if self.arrivals != "closed" and self.think_time_seconds > 0:
-            raise refuse(f"is used by closed arrivals, not by {self.arrivals}", "think_time_seconds")
-        return self
 
 
 class ComparisonSettings(BaseModel):

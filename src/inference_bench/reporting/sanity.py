@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 from inference_bench.reporting.text import clean
 from inference_bench.reporting.view import Cell, Head, Row, Table
-from inference_bench.results.summary import SanityFacts, TestSummary
+from inference_bench.results.summary import TestSummary
+from inference_bench.results.summary_parts import SanityFacts
 from inference_bench.results.summary_view import MISSING, percent
 
 

@@ -7,7 +7,8 @@ from inference_bench.results.comparison import FairnessNote
 from inference_bench.results.fairness_words import by_value, note
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.observed import Observations, Observed
-from inference_bench.results.summary import LowerTail, ServiceSummary, TestSummary, UpperTail
+from inference_bench.results.summary import ServiceSummary, TestSummary
+from inference_bench.results.summary_parts import LowerTail, UpperTail
 
 LENGTH_TOLERANCE: Final = 0.05  # of median output lengths; what depends on them is not comparable beyond
 _PROMPT_TOLERANCE: Final = 0.05

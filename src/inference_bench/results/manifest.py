@@ -61,7 +61,11 @@ class LoadShape(BaseModel):
 
 
 class PlannedTest(BaseModel):
-    """One test of the plan. `rounds` is what is run, after it was raised to suit the number of services."""
+    """One test of the plan. `rounds` is what is run, after it was raised to suit the number of services.
+
+    `sweep` names the load test of the configuration whose list this one is a value of; `probe` says that the search
+    for a service's capacity chose it; `services` are those it asks, None for all.
+    """
 
     model_config = _MODEL
 
@@ -69,6 +73,9 @@ class PlannedTest(BaseModel):
     kind: TestKind
     rounds: int
     load: LoadShape
+    sweep: str | None = None
+    probe: bool = False
+    services: tuple[str, ...] | None = None
 
 
 class ServiceFacts(BaseModel):

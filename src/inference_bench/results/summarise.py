@@ -8,7 +8,8 @@ from inference_bench.metrics.definitions import METRICS
 from inference_bench.metrics.distribution import CONFIDENCE, Distribution
 from inference_bench.metrics.sanity import Answers, judge_answers
 from inference_bench.metrics.throughput import cost_per_million_tokens
-from inference_bench.results.summary import (
+from inference_bench.results.summary import ServiceSummary, Validity, Verdict
+from inference_bench.results.summary_parts import (
     ColdStartFacts,
     CostFacts,
     GoodputFacts,
@@ -16,12 +17,9 @@ from inference_bench.results.summary import (
     LowerTail,
     RequestFacts,
     SanityFacts,
-    ServiceSummary,
     StampsSummary,
     ThroughputFacts,
     UpperTail,
-    Validity,
-    Verdict,
 )
 
 _SEVERITY: tuple[Verdict, ...] = ("valid", "suspect", "invalid")

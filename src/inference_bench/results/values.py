@@ -10,7 +10,8 @@ from typing import Final
 
 from inference_bench.api.protocols import ErrorClass
 from inference_bench.metrics.definitions import METRICS, Better
-from inference_bench.results.summary import GoodputFacts, LowerTail, ServiceSummary, UpperTail
+from inference_bench.results.summary import ServiceSummary
+from inference_bench.results.summary_parts import GoodputFacts, LowerTail, UpperTail
 
 Number = float | None
 _COUNTS: Final = ("n", "missing")

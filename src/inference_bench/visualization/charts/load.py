@@ -6,7 +6,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from inference_bench.results.summary import Bounds, ServiceSummary, TestSummary
+from inference_bench.results.summary import ServiceSummary, TestSummary
+from inference_bench.results.summary_parts import Bounds
 from inference_bench.visualization.chart import Chart, axis_title, dress, missing, number, shown
 from inference_bench.visualization.run_data import RunData
 from inference_bench.visualization.theme import TARGET, ServiceStyle

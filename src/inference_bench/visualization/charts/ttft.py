@@ -3,7 +3,8 @@
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from inference_bench.results.summary import TestSummary, UpperTail
+from inference_bench.results.summary import TestSummary
+from inference_bench.results.summary_parts import UpperTail
 from inference_bench.visualization.chart import Chart, axis_title, dress, missing, shown
 from inference_bench.visualization.run_data import QUANTILES, RunData, Spread
 from inference_bench.visualization.theme import TARGET, ServiceStyle

@@ -4,7 +4,8 @@ from typing import Final, NamedTuple
 
 import plotly.graph_objects as go
 
-from inference_bench.results.summary import ServiceSummary, TestSummary, UpperTail
+from inference_bench.results.summary import ServiceSummary, TestSummary
+from inference_bench.results.summary_parts import UpperTail
 from inference_bench.visualization.chart import Chart, axis_title, figure, missing, shown
 from inference_bench.visualization.run_data import RunData
 from inference_bench.visualization.theme import NEUTRAL, WAITING, ServiceStyle
