@@ -93,10 +93,13 @@ ONE_PROBLEM = {
         "workload:\n  kind: file\n",
         "x.yaml:1: workload.path: is needed by the workload kind file",
     ),
-    "path without file": ("workload:\n  path: p.txt\n", "x.yaml:2: workload.path: is used by the workload kind file"),
+    "path without file": (
+        "workload:\n  path: p.txt\n",
+        "x.yaml:2: workload.path: is used by the workload kinds file, sharegpt, sessions and trace",
+    ),
     "synthetic lengths": (
         "workload: {prompt_tokens: 5}",
-        "workload.prompt_tokens: is used by the workload kind synthet",
+        "workload.prompt_tokens: is used by the workload kinds synthetic and sessions, not by built-in",
     ),
     "empty slo": ("slo: {}", "x.yaml:1: slo: promises nothing"),
     "slo without limits": ("slo: {limits: {}}", "x.yaml:1: slo: promises nothing"),

@@ -25,7 +25,8 @@ CONTRACT = {
     "ttft_test": "enabled iterations warmup_requests max_tokens temperature target_ms slo",
     "load_tests.0": "name arrivals concurrent_users rate burstiness think_time_seconds duration_seconds requests "
     "ramp_up_seconds warmup_requests rounds max_tokens temperature target_p95_ms workload slo",
-    "workload": "kind path category prompt_tokens output_tokens shared_prefix cache",
+    "workload": "kind path category prompt_column prompt_tokens output_tokens shared_prefix tokenizer turns "
+    "sessions cache",
     "comparison": "primary min_effect confidence budget",
     "slo": "per_request attainment success_rate limits",
     "slo.per_request": "ttft_ms tpot_ms e2e_ms",
@@ -37,9 +38,6 @@ SECTIONS = "benchmark services ttft_test load_tests workload comparison slo scor
 # Known and refused with the reason, so that no file suggests them.
 NOT_AVAILABLE = {
     "burstiness",
-    "prompt_tokens",
-    "output_tokens",
-    "shared_prefix",
 }
 
 

@@ -48,6 +48,13 @@ class TestShape:
     temperature: float
     unique: bool  # whether every prompt gets a prefix of its own
     workload: Workload
+    starts: tuple[int, ...] = ()  # the first item of each round, where rounds have their own (a trace's rows)
+
+    def item_number(self, round_no: int, index: int) -> int:
+        """Return which item of the workload a request of a round asks."""
+        if self.starts:
+            return self.starts[round_no % len(self.starts)] + index
+        return round_no * ROUND_STRIDE + index
 
 
 class Renderer:
@@ -82,12 +89,13 @@ class Renderer:
         self._next_seq += 1
         request_id = f"{self._id_start}{seq:012x}"
         sut = self._services[service]
-        item = shape.workload.item(round_no * ROUND_STRIDE + index)
+        item = shape.workload.item(shape.item_number(round_no, index))
         messages = item.messages
         if shape.unique:
             # Warm-ups draw from a name of their own, so that they never put a measured prompt into a cache.
             scope = f"{shape.name}/warm-up/{sut.name}" if warmup else shape.name
-            messages = with_prefix(messages, unique_prefix(self._nonce, scope, round_no, index))
+            prefix = unique_prefix(self._nonce, scope, round_no, index, words=shape.workload.prefix_words)
+            messages = with_prefix(messages, prefix, after=item.shared_characters)
         request = ChatRequest(
             messages=messages,
             max_tokens=item.max_tokens or shape.max_tokens,

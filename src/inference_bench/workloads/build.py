@@ -9,6 +9,7 @@ from inference_bench.workloads.builtin import MIXED, categories
 from inference_bench.workloads.choices import did_you_mean, normalised, shown
 from inference_bench.workloads.items import PooledWorkload, WorkItem, Workload
 from inference_bench.workloads.prompt_file import read_prompt_file
+from inference_bench.workloads.session_sources import scripted_sessions
 
 if TYPE_CHECKING:
     from inference_bench.config.models import WorkloadSettings
@@ -48,6 +49,10 @@ def _from_file(settings: "WorkloadSettings", seed: int) -> Workload:
     return PooledWorkload(name=name, items=items, seed=seed)
 
 
+def _sessions(settings: "WorkloadSettings", seed: int) -> Workload:
+    return scripted_sessions(settings, seed)
+
+
 def _by_category(items: Sequence[WorkItem]) -> dict[str, list[WorkItem]]:
     found: dict[str, list[WorkItem]] = {}
     for item in items:
@@ -69,4 +74,5 @@ def _no_category(wanted: str, known: Mapping[str, object], whose: str, *, file: 
 _BUILDERS: Mapping[str, Callable[["WorkloadSettings", int], Workload]] = {
     "built-in": _built_in,
     "file": _from_file,
+    "sessions": _sessions,
 }

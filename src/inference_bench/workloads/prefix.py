@@ -18,10 +18,10 @@ from inference_bench.workloads.packaged import packaged_text
 WORDS_PER_PREFIX = 8
 _BITS_PER_WORD = 9  # 512 words
 _DIGEST_BYTES = WORDS_PER_PREFIX * _BITS_PER_WORD // 8  # 72 bits: a repeat among a million requests: 1 in 10 billion
-_SEPARATOR = "\n\n"
+SEPARATOR = "\n\n"
 _NONCE_BYTES = 5
 
-PREFIX_LENGTH = WORDS_PER_PREFIX * 5 - 1 + len(_SEPARATOR)
+PREFIX_LENGTH = WORDS_PER_PREFIX * 5 - 1 + len(SEPARATOR)
 """Characters in every prefix: four-letter words with spaces between them, and the separator."""
 
 
@@ -30,29 +30,40 @@ def new_nonce() -> str:
     return base64.b32encode(secrets.token_bytes(_NONCE_BYTES)).decode("ascii").lower()
 
 
-def unique_prefix(nonce: str, test: str, round_no: int, index: int) -> str:
+def unique_prefix(nonce: str, test: str, round_no: int, index: int, *, words: Sequence[str] | None = None) -> str:
     """Return the prefix of one piece of work: eight plain words and a blank line, `PREFIX_LENGTH` characters.
 
     About nine tokens in today's vocabularies. The words are nine bits each of a BLAKE2b digest (RFC 7693) of the
     four parts; the lengths of the texts are hashed too, so that no two different quadruples read the same.
+    `words` are others to choose from, a power of two of them; a prefix then has as many words as carry 72 bits. With
+    all 512 of them it is the same prefix as without.
     """
     identity = f"{len(nonce)}:{nonce}:{len(test)}:{test}:{round_no}:{index}"
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
     bits = int.from_bytes(digest, "big")
-    words = _prefix_words()
-    chosen = [words[bits >> (place * _BITS_PER_WORD) & (len(words) - 1)] for place in range(WORDS_PER_PREFIX)]
-    return " ".join(chosen) + _SEPARATOR
+    words = words or prefix_words()
+    per_word = len(words).bit_length() - 1
+    chosen = [words[bits >> (place * per_word) & (len(words) - 1)] for place in range(words_in_prefix(len(words)))]
+    return " ".join(chosen) + SEPARATOR
 
 
-def with_prefix(messages: Sequence[Message], prefix: str) -> tuple[Message, ...]:
-    """Put `prefix` at the very start of the first message, whatever its role; the rest stays as it is."""
+def words_in_prefix(choices: int) -> int:
+    """Return how many words carry 72 bits when each is one of `choices`, which is a power of two and at least 2."""
+    if choices < 2 or choices & (choices - 1):
+        raise ValueError(f"a prefix needs a power of two of words to choose from, not {choices}")
+    return -(-_DIGEST_BYTES * 8 // (choices.bit_length() - 1))
+
+
+def with_prefix(messages: Sequence[Message], prefix: str, *, after: int = 0) -> tuple[Message, ...]:
+    """Put `prefix` into the first message, whatever its role: at its start, or behind its first `after` characters."""
     if not messages:
         raise ValueError("a prefix needs a message to stand in")
     first = messages[0]
-    return (Message(first.role, prefix + first.content), *messages[1:])
+    return (Message(first.role, first.content[:after] + prefix + first.content[after:]), *messages[1:])
 
 
 @lru_cache(maxsize=1)
-def _prefix_words() -> tuple[str, ...]:
+def prefix_words() -> tuple[str, ...]:
+    """Return the 512 words that prefixes are made of, in the order of their numbers."""
     text = packaged_text("prefix_words.txt")
     return tuple(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
