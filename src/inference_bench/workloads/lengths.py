@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inference_bench.config.length_models import LengthSettings
 
 _MANTISSA_BITS = 53
+_STEP = 1.0 / (1 << _MANTISSA_BITS)
 _LEAST_MASS = 1e-9
 
 
@@ -31,7 +32,7 @@ def uniform_draw(seed: int, purpose: str, index: int) -> float:
     """Return a number in (0, 1), uniform over indices, equal for equal arguments on any machine."""
     digest = blake2b(f"{seed}:{purpose}:{index}".encode(), digest_size=8).digest()
     bits = int.from_bytes(digest, "big") >> (64 - _MANTISSA_BITS)
-    return (bits + 0.5) / 2**_MANTISSA_BITS
+    return (bits + 0.5) * _STEP
 
 
 class LengthLaw:
@@ -70,10 +71,9 @@ class LengthLaw:
             return bounds.shortest
         u = uniform_draw(seed, purpose, index)
         if self._normal is None:
-            return bounds.shortest + min(
-                int(u * (bounds.longest - bounds.shortest + 1)), bounds.longest - bounds.shortest
-            )
-        share = min(max(self._low + u * (self._high - self._low), 1e-300), 1 - 2**-_MANTISSA_BITS)
+            width = bounds.longest - bounds.shortest + 1
+            return bounds.shortest + min(int(u * width), width - 1)
+        share = min(max(self._low + u * (self._high - self._low), 1e-300), 1 - _STEP)
         value = self._normal.inv_cdf(share)
         if bounds.distribution == "lognormal":
             value = math.exp(min(value, 50.0))
