@@ -54,16 +54,64 @@ ONE_PROBLEM = {
     "empty list key": ("load_tests:\n", "x.yaml:1: load_tests: must be a list (write [] for none), not empty"),
     "wrong word": (
         LOAD + "    arrivals: poison\n    rate: 1\n    requests: 5\n",
-        "x.yaml:3: load_tests[0].arrivals: must be one of closed, constant, poisson, not the text 'poison'; "
+        "x.yaml:3: load_tests[0].arrivals: must be one of closed, constant, poisson, gamma, steps, ramp, trace, not the text 'poison'; "
         "did you mean poisson?",
     ),
-    "word of a later version": (
+    "gamma without its shape": (
         LOAD + "    arrivals: gamma\n    rate: 1\n    requests: 5\n",
-        "x.yaml:3: load_tests[0].arrivals: gamma is not available yet; available: closed, constant, poisson",
+        "x.yaml:2: load_tests[0].burstiness: is needed by gamma arrivals",
     ),
-    "sweep": (
-        LOAD + "    requests: 5\n    concurrent_users: [1, 2]\n",
-        "x.yaml:4: load_tests[0].concurrent_users: a list (a sweep) is not available yet",
+    "a shape without gamma": (
+        LOAD + "    rate: 1\n    burstiness: 0.5\n    requests: 5\n",
+        "x.yaml:4: load_tests[0].burstiness: is used by gamma, steps and ramp arrivals, not by poisson",
+    ),
+    "a sweep in disorder": (
+        LOAD + "    requests: 5\n    concurrent_users: [2, 1]\n",
+        "x.yaml:4: load_tests[0].concurrent_users: must be a list of different numbers in ascending order",
+    ),
+    "a sweep with no user": (
+        LOAD + "    requests: 5\n    concurrent_users: [0, 1]\n",
+        "x.yaml:4: load_tests[0].concurrent_users[0]: must be greater than 0, not 0",
+    ),
+    "rates in disorder": (
+        LOAD + "    requests: 5\n    rate: [2, 1.5]\n",
+        "x.yaml:4: load_tests[0].rate: must be a list of different rates in ascending order",
+    ),
+    "steps of one rate": (
+        LOAD + "    arrivals: steps\n    rate: 2\n    duration_seconds: 5\n",
+        "x.yaml:4: load_tests[0].rate: must be a list of two or more rates with steps arrivals",
+    ),
+    "a ramp of three rates": (
+        LOAD + "    arrivals: ramp\n    rate: [1, 2, 3]\n    duration_seconds: 5\n",
+        "x.yaml:4: load_tests[0].rate: must be a list of two rates, from and to, with ramp arrivals",
+    ),
+    "steps without a time": (
+        LOAD + "    arrivals: steps\n    rate: [2, 4]\n    requests: 5\n",
+        "load_tests[0].duration_seconds: is needed by steps arrivals: the rate changes with time",
+    ),
+    "a rate of a trace": (
+        LOAD + "    arrivals: trace\n    rate: 2\n",
+        "x.yaml:4: load_tests[0].rate: says nothing of trace arrivals: a trace has its own times",
+    ),
+    "a trace of no file": (
+        LOAD + "    arrivals: trace\n",
+        "x.yaml:3: load_tests[0].arrivals: trace arrivals need a workload of kind trace, not built-in",
+    ),
+    "the speed of no trace": (
+        LOAD + "    rate: 2\n    requests: 5\n    speed: 2\n",
+        "x.yaml:5: load_tests[0].speed: is used by trace arrivals, not by poisson",
+    ),
+    "users held back": (
+        LOAD + "    concurrent_users: 2\n    requests: 5\n    max_in_flight: 2\n",
+        "x.yaml:5: load_tests[0].max_in_flight: is used by open loops",
+    ),
+    "a rate beyond reason": (
+        LOAD + "    rate: 2000000\n    requests: 5\n",
+        "x.yaml:3: load_tests[0].rate: must be at most 1e+06, not 2000000",
+    ),
+    "users as a word": (
+        LOAD + "    concurrent_users: many\n    requests: 5\n",
+        "x.yaml:3: load_tests[0].concurrent_users: must be a whole number, not the text 'many'",
     ),
     "users and rate": (
         LOAD + "    concurrent_users: 2\n    requests: 5\n    rate: 2\n",

@@ -16,6 +16,11 @@ from inference_bench.config.variables import ENV_PREFIX, misspelt_variables
 from inference_bench.config.yaml_source import ParsedYaml, parse_scalar
 
 _EXCLUSIVE = (("concurrent_users", "rate"), ("duration_seconds", "requests"))
+# A trace brings its own times and its own end.
+_NOT_OF_TRACES = (
+    *("concurrent_users", "rate", "burstiness", "think_time_seconds", "ramp_up_seconds"),
+    *("duration_seconds", "requests"),
+)
 _ENDPOINTS: KeyPath = ("services", "endpoints")
 _COMMAND_LINE = Provenance(Source.COMMAND_LINE)
 
@@ -199,7 +204,9 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
     if key == "rate" and _get(layers, (*test, "arrivals")) in (None, "closed"):
         gone += ["arrivals", "think_time_seconds"]
     if key == "concurrent_users" and _get(layers, (*test, "arrivals")) != "closed":
-        gone.append("arrivals")
+        gone += ["arrivals", "burstiness", "max_in_flight"]
+    if key == "arrivals" and value == "trace":
+        gone += _NOT_OF_TRACES
     for partner in gone:
         if (*test, partner) not in same_layer:
             _remove(layers, (*test, partner))

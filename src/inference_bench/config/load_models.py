@@ -1,18 +1,30 @@
 """The settings of one load test: who asks when, for how long, and how much is asked for."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 
 from inference_bench.config.promise_models import Milliseconds, SloSettings
 from inference_bench.config.quantities import Count, CountOrZero, PositiveSeconds, Seconds, Temperature
-from inference_bench.config.rules import NotYet, no_sweep, refuse, require_one_of, word
+from inference_bench.config.rules import ascending, one_or_list, refuse, require_at_most_one, require_one_of
 from inference_bench.config.service_models import STRICT, Name
 from inference_bench.config.workload_models import WorkloadSettings
 
-Arrivals = Literal["closed", "constant", "poisson"]
-_GAMMA = "is used by gamma arrivals, which are not available yet"
+Arrivals = Literal["closed", "constant", "poisson", "gamma", "steps", "ramp", "trace"]
+PER_SECOND = 1_000_000.0  # requests a second: a million is a slip of the hand
+MOST_POINTS = 64
+Rate = Annotated[float, Field(gt=0, le=PER_SECOND)]
+Many = Field(strict=False, min_length=1, max_length=MOST_POINTS)
+UsersOrSweep = Annotated[
+    Annotated[Count, Tag("one")] | Annotated[tuple[Count, ...], Many, AfterValidator(ascending), Tag("list")],
+    Discriminator(one_or_list),
+]
+RateOrRates = Annotated[
+    Annotated[Rate, Tag("one")] | Annotated[tuple[Rate, ...], Many, Tag("list")], Discriminator(one_or_list)
+]
+SWEPT = ("constant", "poisson", "gamma")  # arrivals for which a list of rates is a sweep, one test for each
+SHAPED = ("steps", "ramp")  # arrivals for which it is the course of one turn
 
 
 class LoadTestSettings(BaseModel):
@@ -21,21 +33,31 @@ class LoadTestSettings(BaseModel):
     model_config = STRICT
 
     name: Name = Field(description="The test's name in tables, files and gates.")
-    arrivals: Annotated[Arrivals, BeforeValidator(word(get_args(Arrivals), ("gamma", "steps", "ramp", "trace")))] = (
-        Field(
-            default="closed",
-            description="closed: each user waits for its answer; constant and poisson send at a rate. "
-            "Without it: closed with concurrent_users, poisson with rate.",
-        )
+    arrivals: Arrivals = Field(
+        default="closed",
+        description="closed: each user waits for its answer. At a rate: constant, poisson, gamma (bursts), steps and "
+        "ramp (the rate changes within a turn). trace: at the times of a recorded trace. "
+        "Without it: closed with concurrent_users, poisson with rate.",
     )
-    concurrent_users: Annotated[Count | None, BeforeValidator(no_sweep)] = Field(
-        default=None, description="Users of a closed loop."
+    concurrent_users: UsersOrSweep | None = Field(
+        default=None, description="Users of a closed loop; a list is a sweep, one test for each number."
     )
-    rate: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(no_sweep)] = Field(
-        default=None, description="Requests per second of an open loop."
+    rate: RateOrRates | None = Field(
+        default=None,
+        description="Requests per second of an open loop; a list is a sweep, one test for each rate. Of steps: the "
+        "rates, each for an equal part of the turn; of ramp: the first and the last.",
     )
-    burstiness: Annotated[None, BeforeValidator(NotYet(None, _GAMMA))] = Field(
-        default=None, description="Shape of gamma arrivals. Not available yet."
+    burstiness: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        default=None,
+        description="Shape of the gamma distribution of gaps: 1 is poisson, less comes in bursts, more is steadier.",
+    )
+    speed: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
+        default=None, description="How many times as fast as it was recorded a trace is replayed; 1 without it."
+    )
+    max_in_flight: Count | None = Field(
+        default=None,
+        description="Most requests of an open loop under way at once; the rest wait in the client, which "
+        "ttft_intended_ms shows. Without it nothing is held back.",
     )
     think_time_seconds: Seconds = Field(default=0.0, description="A user's pause between answer and next request.")
     duration_seconds: PositiveSeconds | None = Field(
@@ -63,14 +85,59 @@ class LoadTestSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        durations = (("duration_seconds", self.duration_seconds), ("requests", self.requests))
+        if self.arrivals == "trace":
+            self._check_trace()
+            require_at_most_one(durations, "a trace is cut after a time or after a number of requests")
+            return self
         users, rate = ("concurrent_users", self.concurrent_users), ("rate", self.rate)
         require_one_of((users, rate), "a load is given by its users or by its rate")
-        durations = (("duration_seconds", self.duration_seconds), ("requests", self.requests))
         require_one_of(durations, "a test ends after a time or after a number of requests")
         if self.arrivals == "closed" and self.rate is not None:
-            raise refuse("closed needs concurrent_users; rate goes with constant or poisson", "arrivals")
+            raise refuse("closed needs concurrent_users; rate goes with constant, poisson, gamma, …", "arrivals")
         if self.arrivals != "closed" and self.concurrent_users is not None:
             raise refuse(f"{self.arrivals} needs rate; concurrent_users goes with closed", "arrivals")
-        if self.arrivals != "closed" and self.think_time_seconds > 0:
-            raise refuse(f"is used by closed arrivals, not by {self.arrivals}", "think_time_seconds")
+        if self.arrivals == "closed" and self.max_in_flight is not None:
+            raise refuse("is used by open loops; users of a closed loop wait anyway", "max_in_flight")
+        if self.speed is not None:
+            raise refuse(f"is used by trace arrivals, not by {self.arrivals}", "speed")
+        self._check_shape()
         return self
+
+    def _check_trace(self) -> None:
+        given = {
+            "concurrent_users": self.concurrent_users,
+            "rate": self.rate,
+            "burstiness": self.burstiness,
+            "ramp_up_seconds": self.ramp_up_seconds or None,
+        }
+        for key, value in given.items():
+            if value is not None:
+                raise refuse("says nothing of trace arrivals: a trace has its own times", key)
+
+    def _check_shape(self) -> None:
+        """What the course of the rate needs: a list for steps and ramp, a duration, a shape for gamma."""
+        if self.arrivals == "gamma" and self.burstiness is None:
+            raise refuse(
+                "is needed by gamma arrivals: the shape of their gaps (1 is poisson, less is burstier)", "burstiness"
+            )
+        if self.burstiness is not None and self.arrivals not in ("gamma", *SHAPED):
+            raise refuse(f"is used by gamma, steps and ramp arrivals, not by {self.arrivals}", "burstiness")
+        if self.arrivals in SHAPED:
+            if (
+                not isinstance(self.rate, tuple)
+                or len(self.rate) < 2
+                or (self.arrivals == "ramp" and len(self.rate) > 2)
+            ):
+                wanted = (
+                    "a list of two or more rates" if self.arrivals == "steps" else "a list of two rates, from and to,"
+                )
+                raise refuse(f"must be {wanted} with {self.arrivals} arrivals", "rate")
+            if self.duration_seconds is None:
+                raise refuse(f"is needed by {self.arrivals} arrivals: the rate changes with time", "duration_seconds")
+            if self.ramp_up_seconds:
+                raise refuse(
+                    f"says nothing beside {self.arrivals} arrivals, which have their own course", "ramp_up_seconds"
+                )
+        elif isinstance(self.rate, tuple) and list(self.rate) != sorted(set(self.rate)):
+            raise refuse("must be a list of different rates in ascending order", "rate")

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from inference_bench.config.load_models import Arrivals, LoadTestSettings
+from inference_bench.config.load_models import SHAPED, Arrivals, LoadTestSettings
 from inference_bench.config.promise_models import Milliseconds, PerRequestSlo, SloSettings, ValueName
 from inference_bench.config.quantities import Count, CountOrZero, PositiveSeconds, Seed, Temperature
 from inference_bench.config.rules import first_repeated, refuse
@@ -165,6 +165,20 @@ def _unique_names(tests: tuple[LoadTestSettings, ...]) -> tuple[LoadTestSettings
     return tests
 
 
+def _check_work(test: LoadTestSettings, work: WorkloadSettings, position: int) -> None:
+    """What a load test and the work it asks for must agree on, whether the work is its own or the run's."""
+    if test.arrivals == "trace" and work.kind != "trace":
+        raise refuse(
+            f"trace arrivals need a workload of kind trace, not {work.kind}", "load_tests", position, "arrivals"
+        )
+    if test.arrivals not in ("closed", "trace") and test.think_time_seconds > 0 and work.kind != "sessions":
+        text = f"is used by closed arrivals and by sessions, not by {test.arrivals} arrivals of {work.kind} prompts"
+        raise refuse(text, "load_tests", position, "think_time_seconds")
+    if work.kind == "sessions" and (test.arrivals in ("trace", *SHAPED) or test.max_in_flight is not None):
+        text = "sessions go with closed, constant, poisson or gamma arrivals, and nothing holds them back"
+        raise refuse(text, "load_tests", position, "arrivals")
+
+
 class Settings(BaseModel):
     """The whole configuration; `Settings()` is the built-in default."""
 
@@ -185,3 +199,9 @@ class Settings(BaseModel):
     scoring: ScoringSettings = Field(default=ScoringSettings(), description="How scores are made.")
     pricing: PricingSettings = Field(default=PricingSettings(), description="What services cost.")
     output: OutputSettings = Field(default=OutputSettings(), description="What is kept.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for position, test in enumerate(self.load_tests):
+            _check_work(test, test.workload or self.workload, position)
+        return self

@@ -79,6 +79,10 @@ def _order(problem: Problem) -> tuple[int, str, int]:
 
 def _path_of(details: ErrorDetails) -> KeyPath:
     path: KeyPath = tuple(part for part in details["loc"] if part != "[key]")
+    # A key that takes one number or a list of them is checked as one or the other: no part of what a user wrote.
+    path = tuple(
+        part for above, part in zip(("", *path), path, strict=False) if above not in _EITHER or part not in _FORMS
+    )
     if details["type"] == "refused":
         path = (*path, *details["ctx"]["key"])
     return path
@@ -132,6 +136,7 @@ def _shown(value: object, path: KeyPath) -> str:
     return f"the text {shown!r}" + ("…" if len(str(value)) > _SHOWN_CHARACTERS else "")
 
 
+_EITHER, _FORMS = ("concurrent_users", "rate"), ("one", "list")
 _LIMITS = {
     "greater_than": "greater than",
     "greater_than_equal": "at least",

@@ -128,11 +128,16 @@ class WordRule:
         return value
 
 
-def no_sweep(value: object) -> object:
-    """Refuse a list where a later version sweeps over its values."""
-    if isinstance(value, list | tuple):
-        raise refuse("a list (a sweep) is not available yet; give one number, or one load test for each value")
-    return value
+def one_or_list(value: object) -> str:
+    """Tell a single number from a list of them, for a key that takes either."""
+    return "list" if isinstance(value, list | tuple) else "one"
+
+
+def ascending(values: tuple[int, ...]) -> tuple[int, ...]:
+    """Accept different numbers in ascending order: the points of a curve."""
+    if list(values) != sorted(set(values)):
+        raise refuse("must be a list of different numbers in ascending order")
+    return values
 
 
 class NotYet:
@@ -163,8 +168,13 @@ def first_repeated(names: Iterable[str | None]) -> tuple[int, str] | None:
 
 def require_one_of(given: Sequence[tuple[str, object]], why: str) -> None:
     """Raise unless exactly one of the (key, value) pairs is not None."""
+    require_at_most_one(given, why)
+    if all(value is None for _, value in given):
+        raise refuse(f"needs {' or '.join(key for key, _ in given)}: {why}")
+
+
+def require_at_most_one(given: Sequence[tuple[str, object]], why: str) -> None:
+    """Raise when more than one of the (key, value) pairs is not None."""
     present = [key for key, value in given if value is not None]
     if len(present) > 1:
         raise refuse(f"{' and '.join(present)} exclude each other: {why}", present[-1])
-    if not present:
-        raise refuse(f"needs {' or '.join(key for key, _ in given)}: {why}")

@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
+from inference_bench.config.models import LoadTestSettings, Settings
 from inference_bench.discovery.services import FoundService, here
 from inference_bench.errors import UsageError
 from inference_bench.orchestration.service_facts import samples_of, service_facts
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test
+from inference_bench.orchestration.test_shapes import Shapes
 from inference_bench.results.comparison import FairnessNote
 from inference_bench.results.cores import usable_cores
 from inference_bench.results.fairness import notes_before
 from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts
+from inference_bench.testing.estimates import Estimate, estimate
 from inference_bench.testing.limits import check_limits, needs
-from inference_bench.testing.plan import Estimate, LoadPlan, TtftPlan, estimate, make_plans
+from inference_bench.testing.plan import LoadPlan, TtftPlan, make_plans
 from inference_bench.testing.rendering import ServiceUnderTest, TestShape
-from inference_bench.workloads.build import build_workload
+from inference_bench.testing.sweeps import test_names
 
 STREAMS_PER_WORKER = 256  # beyond, a further worker is worth its process
 TTFT = "ttft"
@@ -70,7 +72,7 @@ def check_selection(settings: Settings, selection: Selection) -> None:
     for name in selection.only:
         if name not in names:
             raise UsageError(f"there is no test {name!r}", hint=f"tests: {', '.join(names)}")
-    if not make_plans(settings, 1, ttft=selection.ttft, load=selection.load, only=selection.only):
+    if not test_names(settings, ttft=selection.ttft, load=selection.load, only=selection.only):
         raise UsageError("no test is left to run", hint="see --test, --ttft-only, --load-only and the configuration")
 
 
@@ -84,11 +86,19 @@ def make_run_plan(
     """
     check_selection(settings, selection)
     services = services_under_test(opened, settings)
-    plans = make_plans(settings, len(services), ttft=selection.ttft, load=selection.load, only=selection.only)
+    shapes_of = Shapes(settings)
+    plans = make_plans(
+        settings,
+        len(services),
+        ttft=selection.ttft,
+        load=selection.load,
+        only=selection.only,
+        times_of=shapes_of.times_of,
+    )
     count = workers or _auto_workers(plans)
     notes = [f"{plan.name}: {_rounds_note(plan)}" for plan in plans if _rounds_note(plan)]
     notes += check_limits([needs(plan, len(services), count, settings.services.timeout_seconds) for plan in plans])
-    shapes = {plan.name: _shape(plan, settings) for plan in plans}
+    shapes = {plan.name: shapes_of.shape(plan) for plan in plans}
     samples = samples_of(shapes)
     facts = tuple(
         service_facts(found, service, samples) for found, service in zip(opened.services, services, strict=True)
@@ -106,7 +116,7 @@ def make_run_plan(
         fairness=notes_before(
             facts,
             declared_model=settings.benchmark.model,
-            users=max((plan.settings.concurrent_users or 0 for plan in plans if isinstance(plan, LoadPlan)), default=0),
+            users=max((plan.users or 0 for plan in plans if isinstance(plan, LoadPlan)), default=0),
             unique_prompts=all(shape.unique for shape in shapes.values()),
         ),
     )
@@ -117,9 +127,8 @@ def _auto_workers(plans: Sequence[TtftPlan | LoadPlan]) -> int:
     streams = 1
     for plan in plans:
         if isinstance(plan, LoadPlan):
-            load = plan.settings
             # An open loop's streams are not known before; a request a second is taken for two streams.
-            streams = max(streams, load.concurrent_users or round(2 * (load.rate or 0)))
+            streams = max(streams, plan.users or round(2 * plan.peak_rate))
     cores = usable_cores() or 1
     return max(1, min(cores - 1, -(-streams // STREAMS_PER_WORKER)))
 
@@ -131,23 +140,8 @@ def _rounds_note(plan: TtftPlan | LoadPlan) -> str:
     return ""
 
 
-def _shape(plan: TtftPlan | LoadPlan, settings: Settings) -> TestShape:
-    test: TtftTestSettings | LoadTestSettings = plan.settings
-    workload = settings.workload
-    if isinstance(test, LoadTestSettings) and test.workload is not None:
-        workload = test.workload
-    return TestShape(
-        name=plan.name,
-        kind=TTFT if isinstance(plan, TtftPlan) else "load",
-        max_tokens=test.max_tokens,
-        temperature=test.temperature,
-        unique=workload.cache == "unique",
-        workload=build_workload(workload, seed=settings.benchmark.seed),
-    )
-
-
-def planned_test(plan: TtftPlan | LoadPlan) -> PlannedTest:
-    """Return the test as the manifest keeps it."""
+def planned_test(plan: TtftPlan | LoadPlan, services: tuple[str, ...] | None = None) -> PlannedTest:
+    """Return the test as the manifest keeps it; `services` are those it asks, None for all."""
     if isinstance(plan, TtftPlan):
         ttft = plan.settings
         shape = LoadShape(
@@ -159,5 +153,18 @@ def planned_test(plan: TtftPlan | LoadPlan) -> PlannedTest:
         )
         return PlannedTest(name=plan.name, kind="ttft", rounds=1, load=shape)
     wanted = set(LoadShape.model_fields) & set(LoadTestSettings.model_fields)
-    shape = LoadShape.model_validate(plan.settings.model_dump(include=wanted))
-    return PlannedTest(name=plan.name, kind="load", rounds=plan.rounds, load=shape)
+    asked = plan.settings.model_dump(include=wanted)
+    if isinstance(plan.settings.rate, tuple):
+        asked |= {"rate": None, "rates": plan.settings.rate}
+    elif plan.slices:
+        asked |= {"duration_seconds": sum(part.seconds for part in plan.slices)}
+    shape = LoadShape.model_validate(asked)
+    return PlannedTest(
+        name=plan.name,
+        kind="load",
+        rounds=plan.rounds,
+        load=shape,
+        sweep=plan.sweep,
+        probe=plan.probe,
+        services=services,
+    )

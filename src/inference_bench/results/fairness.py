@@ -17,6 +17,7 @@ from inference_bench.results.fairness_observed import lengths_differ, observed_n
 from inference_bench.results.fairness_told import Plan, told_notes
 from inference_bench.results.manifest import Manifest, ServiceFacts
 from inference_bench.results.observed import Observations
+from inference_bench.results.slo import configured_name
 from inference_bench.results.summary import Summary
 
 __all__ = ["lengths_differ", "notes_after", "notes_before", "notes_of"]
@@ -71,7 +72,7 @@ def unique_prompts(manifest: Manifest, test: str) -> bool:
     """Return whether each prompt of a test started with a prefix of its own, by the run's configuration."""
     load_tests = manifest.config.get("load_tests")
     entries = [_mapping(entry) for entry in load_tests] if isinstance(load_tests, list) else []
-    own = next((_mapping(entry.get("workload")) for entry in entries if entry.get("name") == test), {})
+    own = next((_mapping(entry.get("workload")) for entry in entries if entry.get("name") == configured_name(test)), {})
     workload = own or _mapping(manifest.config.get("workload"))
     return workload.get("cache", "unique") == "unique"
 

@@ -13,6 +13,7 @@ from inference_bench.results.design import Design
 from inference_bench.results.environment import Environment
 from inference_bench.results.liveness import ProcessMark
 from inference_bench.results.schema import SCHEMA_VERSION
+from inference_bench.results.trust import RunTrust
 
 RunStatus = Literal["running", "complete", "partial", "failed"]
 StampSource = Literal["kernel", "read"]
@@ -22,22 +23,54 @@ _MODEL = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClockAnchor(BaseModel):
-    """One moment on both clocks, in ns: turns the monotonic marks of the records into wall time."""
+    """One moment on both clocks, in ns: turns the monotonic marks of the records into wall time.
+
+    `boot_id` tells which start of the machine the monotonic clock counts from (None: the system does not say).
+    """
 
     model_config = _MODEL
 
     wall_ns: int
     monotonic_ns: int
+    boot_id: str | None = None
 
 
 class Window(BaseModel):
-    """The steady window of one round, [start, end) on the monotonic clock."""
+    """The steady window of one round, [start, end) on the monotonic clock.
+
+    `cut` says that the turn was cut short; `requests` is how many its workers took up, ramp included and warm-ups not
+    (None: not known): with fewer records than that, some were lost.
+    """
 
     model_config = _MODEL
 
     round: int
     start_ns: int
     end_ns: int
+    cut: bool = False
+    requests: int | None = None
+
+
+class Resumption(BaseModel):
+    """An interrupted run that went on. Times in ns are on the run's own clock, that of its first start.
+
+    `after_requests` is what was kept of the parts before; `removed_requests` were of the round or block that was cut
+    and is measured anew. `cut` names it by test: records from this round (ttft: block) on gave way. Requests of the
+    new part are numbered from `first_seq`, its workers from `first_worker`; `shifted_ns` was added to its marks,
+    because the machine had been started again and its clock with it.
+    """
+
+    model_config = _MODEL
+
+    at: datetime
+    began_ns: int
+    pause_seconds: float
+    after_requests: int
+    removed_requests: int
+    first_seq: int
+    first_worker: int
+    shifted_ns: int = 0
+    cut: dict[str, int] = Field(default_factory=dict)
 
 
 class LoadShape(BaseModel):
@@ -48,6 +81,10 @@ class LoadShape(BaseModel):
     arrivals: str | None = None
     concurrent_users: int | None = None
     rate: float | None = None
+    rates: tuple[float, ...] | None = None  # of steps, and of a ramp from the first to the second
+    burstiness: float | None = None
+    speed: float | None = None  # of a trace
+    max_in_flight: int | None = None
     think_time_seconds: float | None = None
     duration_seconds: float | None = None
     requests: int | None = None
@@ -107,7 +144,8 @@ class FileFacts(BaseModel):
 class Manifest(BaseModel):
     """The run. `windows` maps test and service to the windows of the rounds that were completed.
 
-    `design` says how the experiment was made; None in runs of versions that did not keep it.
+    `design` says how the experiment was made; None in runs of versions that did not keep it. `resumed` lists when an
+    interrupted run went on; None in runs of versions that could not.
     """
 
     model_config = _MODEL
@@ -130,6 +168,8 @@ class Manifest(BaseModel):
     windows: dict[str, dict[str, tuple[Window, ...]]] = Field(default_factory=dict)
     design: Design | None = None
     process: ProcessMark | None = None
+    resumed: tuple[Resumption, ...] | None = None
+    trust: RunTrust = Field(default_factory=RunTrust)
     notes: tuple[str, ...] = ()
 
     def window_bounds(self, test: str, service: str) -> tuple[tuple[int, int], ...]:

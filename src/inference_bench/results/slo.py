@@ -8,6 +8,11 @@ from inference_bench.config.promise_models import SloSettings
 TTFT_TEST: Final = "ttft"
 
 
+def configured_name(test: str) -> str:
+    """Return the name that a test has in the configuration: `curve` of `curve@16`, a point of its sweep."""
+    return test.partition("@")[0]
+
+
 def slo_of(config: Mapping[str, object], test: str) -> SloSettings | None:
     """Return the promises of a test: its own, else the run's; None of none.
 
@@ -25,4 +30,5 @@ def _own(config: Mapping[str, object], test: str) -> object:
     load_tests = config.get("load_tests")
     if not isinstance(load_tests, Sequence):
         return None
-    return next((one.get("slo") for one in load_tests if isinstance(one, Mapping) and one.get("name") == test), None)
+    name = configured_name(test)
+    return next((one.get("slo") for one in load_tests if isinstance(one, Mapping) and one.get("name") == name), None)

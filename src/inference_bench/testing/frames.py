@@ -6,6 +6,8 @@ there. Standard library only: workers import this.
 coordinator -> worker   ("setup", worker, targets, timeouts, stamps, tapped)   once, first; tapped: pieces too
                         ("stage", Stage)                               a stage begins; jobs for it follow
                         ("jobs", stage, [job tuples])                  see `Job`: (seq, target, intended, payload, meta)
+                        ("turns", stage, [(user, due, job tuple)])     turns of sessions, each made after the last
+                        ("rest", stage, [users])                       these users have nothing more to ask
                         ("last", stage)                                no more jobs will come for this stage
                         ("abort", message)                             give up what is in flight
                         ("mark", number)                               pass this on behind what was handed on so far
@@ -13,9 +15,11 @@ coordinator -> worker   ("setup", worker, targets, timeouts, stamps, tapped)   o
 worker -> coordinator   ("ready", pid)  ("progress", Progress)  ("done", stage, first_sent_ns, last_sent_ns)
 worker -> decoder       ("exchange", worker, exchange tuple)  ("sample", WORKER_SAMPLE_COLUMNS values)
                         ("mark", worker, number)
+                        ("sessions", worker, begun)                    somebody waits for answers; or no longer
 worker -> onlooker      ("exchange", …)  ("sample", …)  and, before the exchange it belongs to, while it goes on:
                         ("piece", seq, sent_ns, body bytes, arrival_ns)
 decoder -> coordinator  ("ready", pid)  ("counts", {(test, service): Tally})
+                        ("answer", Answer)                             of a turn of a session, at once
                         ("written", number)                            all that came before every worker's mark is
                                                                        in the journal
 """
@@ -40,6 +44,8 @@ class Stage:
     next request `think_ns` after its last answer ended. Open loop: `user_starts` is empty and each job carries its
     intended time. Nothing is sent from `stop_ns` on (0: until the jobs run out); what is in flight then runs to its
     end. `targets` lists the targets in use and how many connections each will want at most from this worker.
+    With `sessions` jobs come as turns, one for a user at a time (see `session_schedule`). In an open loop at most
+    `max_in_flight` are under way at once (0: no matter how many).
     """
 
     number: int
@@ -47,6 +53,8 @@ class Stage:
     think_ns: int
     stop_ns: int
     targets: tuple[tuple[int, int], ...]
+    sessions: bool = False
+    max_in_flight: int = 0
 
 
 class Progress(NamedTuple):
@@ -67,6 +75,15 @@ class Tally(NamedTuple):
     last_error: str
 
 
+class Answer(NamedTuple):
+    """What came of a turn of a session: `ok` with the answer's text, without its reasoning; and when it was over."""
+
+    seq: int
+    ok: bool
+    text: str
+    end_ns: int
+
+
 class RequestMeta(NamedTuple):
     """What a request is, carried through the worker unread."""
 
@@ -81,6 +98,8 @@ class RequestMeta(NamedTuple):
     warmup: bool
     request_id: str
     max_tokens: int
+    session: int | None = None
+    turn: int | None = None
 
 
 def encode(message: tuple[Any, ...]) -> bytes:

@@ -25,12 +25,11 @@ def needs(plan: TtftPlan | LoadPlan, services: int, workers: int, total_timeout_
     """Return what a test may need. An open loop may, at worst, have every request of a time-out's length in flight."""
     if isinstance(plan, TtftPlan):
         return Need(plan.name, services, services)
-    load = plan.settings
-    if load.rate is not None:
+    if plan.open_loop:
         most = max((len(offsets) for offsets in plan.offsets), default=0)
-        connections = min(most, int(load.rate * total_timeout_seconds) + 1)
+        connections = min(most, int(plan.peak_rate * total_timeout_seconds) + 1, plan.settings.max_in_flight or most)
     else:
-        connections = load.concurrent_users or 1
+        connections = plan.users or 1
     return Need(plan.name, connections, -(-connections // workers))
 
 

@@ -1,4 +1,5 @@
 """Load tests: every service the same plan, in rounds, the order rotated; closed loops of users, or intended times.
+Conversations are run by `sessions`.
 
 A turn is: a few uncounted warm-up requests, the ramp, the steady window, the drain. All times are absolute on the one
 monotonic clock, set before the turn begins; users and arrivals are divided over the workers.
@@ -12,7 +13,9 @@ from inference_bench.testing.frames import Stage
 from inference_bench.testing.plan import LoadPlan, Turn
 from inference_bench.testing.pool import JobTuple
 from inference_bench.testing.rendering import TestShape
+from inference_bench.testing.sessions import session_turn
 from inference_bench.testing.stages import LEAD_NS, run_stage
+from inference_bench.workloads.sessions import SessionWorkload
 
 _NANOSECONDS = 1_000_000_000
 
@@ -27,7 +30,10 @@ async def run_load(context: RunContext, plan: LoadPlan, shape: TestShape) -> Ran
             return Ran(done // services, interrupted=True)
         planned = turn.requests or len(plan.intended(turn.round_no))
         context.watcher.turn_began(plan.name, name, turn.round_no, turn.steady_seconds, planned)
-        window, interrupted = await (_open_turn if plan.open_loop else _closed_turn)(context, plan, shape, turn)
+        run_turn = _open_turn if plan.open_loop else _closed_turn
+        if isinstance(shape.workload, SessionWorkload):
+            run_turn = session_turn
+        window, interrupted = await run_turn(context, plan, shape, turn)
         context.record_window(plan.name, name, window)
         context.watcher.turn_ended(plan.name)
         if interrupted:
@@ -39,7 +45,7 @@ async def _warm_up(context: RunContext, plan: LoadPlan, shape: TestShape, turn: 
     """Send the uncounted requests, at most as many at once as the test has users; True when interrupted."""
     start = time.monotonic_ns() + LEAD_NS // 4
     count = plan.settings.warmup_requests
-    users = min(count, plan.settings.concurrent_users or count)
+    users = min(count, plan.users or count)
 
     def stage_of(worker: int, number: int) -> Stage | None:
         starts = tuple((user, start) for user in range(users))
@@ -55,7 +61,7 @@ async def _warm_up(context: RunContext, plan: LoadPlan, shape: TestShape, turn: 
 async def _closed_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> tuple[Window, bool]:
     """Users start spread over the ramp and go on until the window closes or the requests are used up."""
     settings = plan.settings
-    users = settings.concurrent_users or 1
+    users = plan.users or 1
     workers = min(context.pool.count, users)
     start = time.monotonic_ns() + LEAD_NS
     ramp = int(settings.ramp_up_seconds * _NANOSECONDS)
@@ -80,7 +86,8 @@ async def _closed_turn(context: RunContext, plan: LoadPlan, shape: TestShape, tu
     ended = closes or max(result.last_sent_ns + 1, opens)
     if result.interrupted:
         ended = min(ended, result.ended_ns)
-    return Window(turn.round_no, opens, max(opens, ended)), result.interrupted
+    cut = result.interrupted
+    return Window(turn.round_no, opens, max(opens, ended), cut, result.taken), cut
 
 
 async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn: Turn) -> tuple[Window, bool]:
@@ -89,10 +96,15 @@ async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn
     start = time.monotonic_ns() + LEAD_NS
     ramp = int(plan.settings.ramp_up_seconds * _NANOSECONDS)
     opens = start + ramp
-    workers = max(1, min(context.pool.count, len(offsets)))
+    most = plan.settings.max_in_flight
+    workers = max(1, min(context.pool.count, len(offsets), most or len(offsets)))
 
     def stage_of(worker: int, number: int) -> Stage | None:
-        return Stage(number, (), 0, 0, ((turn.service, 0),)) if worker < workers else None
+        if worker >= workers:
+            return None
+        # Each worker holds back its own part: together they have no more under way than was asked for.
+        share = 0 if most is None else most // workers + (worker < most % workers)
+        return Stage(number, (), 0, 0, ((turn.service, 0),), max_in_flight=share)
 
     def jobs_of(worker: int, _start: int) -> Iterator[JobTuple]:
         for index in range(worker, len(offsets), workers):
@@ -104,9 +116,10 @@ async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn
         closes = opens + int(turn.steady_seconds * _NANOSECONDS)
     elif len(offsets):
         # A turn that ends by its requests: half a mean gap after the last one, as the first stands half a gap inside.
-        closes = start + int(offsets[-1]) + round(_NANOSECONDS / (2 * (plan.settings.rate or 1))) + 1
+        closes = start + int(offsets[-1]) + round(_NANOSECONDS / (2 * (plan.rate or 1))) + 1
     else:
         closes = opens
     if result.interrupted:
         closes = min(closes, result.ended_ns)
-    return Window(turn.round_no, opens, max(opens, closes)), result.interrupted
+    cut = result.interrupted
+    return Window(turn.round_no, opens, max(opens, closes), cut, result.taken), cut

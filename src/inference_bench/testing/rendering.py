@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference_bench.api.clients import get_client
-from inference_bench.api.protocols import ChatRequest, Endpoint, EngineClient
+from inference_bench.api.protocols import ChatRequest, Endpoint, EngineClient, Message
 from inference_bench.api.targets import Target
 from inference_bench.testing.frames import RequestMeta
 from inference_bench.testing.pool import JobTuple
@@ -49,6 +49,12 @@ class TestShape:
     unique: bool  # whether every prompt gets a prefix of its own
     workload: Workload
     starts: tuple[int, ...] = ()  # the first item of each round, where rounds have their own (a trace's rows)
+    again: int = 0  # how often a round that was cut short was begun anew
+
+    @property
+    def scope(self) -> str:
+        """The test's name in the prefixes: a round that is begun anew must not be answered out of a prefix cache."""
+        return f"{self.name}/again-{self.again}" if self.again else self.name
 
     def item_number(self, round_no: int, index: int) -> int:
         """Return which item of the workload a request of a round asks."""
@@ -57,20 +63,32 @@ class TestShape:
         return round_no * ROUND_STRIDE + index
 
 
-class Renderer:
-    """Numbers the requests of a run and renders them."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request stands in the plan of its test; `session` and `turn` are None outside sessions."""
 
-    def __init__(self, services: Sequence[ServiceUnderTest], *, nonce: str, seed: int) -> None:
+    round_no: int
+    block: int | None
+    index: int
+    warmup: bool
+    session: int | None = None
+    turn: int | None = None
+
+
+class Renderer:
+    """Numbers the requests of a run, from `first_seq` on, and renders them."""
+
+    def __init__(self, services: Sequence[ServiceUnderTest], *, nonce: str, seed: int, first_seq: int = 0) -> None:
         self._services = services
         self._nonce = nonce
         # 32 hexadecimal digits: some servers refuse a request id that is not shaped like a UUID.
         self._id_start = hashlib.blake2b(nonce.encode(), digest_size=10).hexdigest()
         self._seed = seed
-        self._next_seq = 0
+        self._next_seq = first_seq
 
     @property
     def rendered(self) -> int:
-        """How many requests were rendered so far."""
+        """How many requests were rendered so far, those before `first_seq` included."""
         return self._next_seq
 
     def job(
@@ -85,22 +103,54 @@ class Renderer:
         intended_ns: int = 0,
     ) -> JobTuple:
         """Render request `index` of a test for one service."""
-        seq = self._next_seq
-        self._next_seq += 1
-        request_id = f"{self._id_start}{seq:012x}"
-        sut = self._services[service]
         item = shape.workload.item(shape.item_number(round_no, index))
         messages = item.messages
         if shape.unique:
             # Warm-ups draw from a name of their own, so that they never put a measured prompt into a cache.
-            scope = f"{shape.name}/warm-up/{sut.name}" if warmup else shape.name
-            prefix = unique_prefix(self._nonce, scope, round_no, index, words=shape.workload.prefix_words)
-            messages = with_prefix(messages, prefix, after=item.shared_characters)
+            scope = f"{shape.scope}/warm-up/{self._services[service].name}" if warmup else shape.scope
+            messages = with_prefix(messages, unique_prefix(self._nonce, scope, round_no, index))
+        place = Place(round_no, block, index, warmup)
+        return self._rendered(shape, service, place, messages, item.max_tokens, intended_ns=intended_ns)
+
+    def turn(
+        self,
+        shape: TestShape,
+        service: int,
+        place: Place,
+        messages: tuple[Message, ...],
+        max_tokens: int | None,
+        *,
+        intended_ns: int = 0,
+    ) -> JobTuple:
+        """Render a turn of a session: all that was said until now, and what its user says last.
+
+        The prefix is the session's, the same for all its turns: the server's own cache may answer for what it has
+        seen of this conversation, and for nothing else.
+        """
+        if shape.unique:
+            assert place.session is not None
+            messages = with_prefix(messages, unique_prefix(self._nonce, shape.scope, place.round_no, place.session))
+        return self._rendered(shape, service, place, messages, max_tokens, intended_ns=intended_ns)
+
+    def _rendered(
+        self,
+        shape: TestShape,
+        service: int,
+        place: Place,
+        messages: tuple[Message, ...],
+        max_tokens: int | None,
+        *,
+        intended_ns: int,
+    ) -> JobTuple:
+        seq = self._next_seq
+        self._next_seq += 1
+        request_id = f"{self._id_start}{seq:012x}"
+        sut = self._services[service]
         request = ChatRequest(
             messages=messages,
-            max_tokens=item.max_tokens or shape.max_tokens,
+            max_tokens=max_tokens or shape.max_tokens,
             temperature=shape.temperature,
-            seed=(self._seed + index) & 0x7FFFFFFF,
+            seed=(self._seed + place.index) & 0x7FFFFFFF,
             request_id=request_id,
         )
         wire = sut.client.render(request, sut.endpoint.model)
@@ -110,11 +160,13 @@ class Renderer:
             dialect=wire.dialect,
             test=shape.name,
             kind=shape.kind,
-            round_no=round_no,
-            block=block,
-            plan_index=index,
-            warmup=warmup,
+            round_no=place.round_no,
+            block=place.block,
+            plan_index=place.index,
+            warmup=place.warmup,
             request_id=request_id,
             max_tokens=request.max_tokens,
+            session=place.session,
+            turn=place.turn,
         )
         return seq, service, intended_ns, sut.target.wire_bytes(wire), pickle.dumps(tuple(meta), 5)

@@ -91,9 +91,15 @@ class ClosedSchedule:
 
 
 class OpenSchedule:
-    """Each job is sent at its intended time, whatever became of those before it."""
+    """Each job is sent at its intended time, whatever became of those before it.
 
-    def __init__(self) -> None:
+    With `max_in_flight` (not 0) a job whose time has come waits while so many are under way: its lateness is the
+    client's doing, and is charged to it by its intended time.
+    """
+
+    def __init__(self, max_in_flight: int = 0) -> None:
+        self._most = max_in_flight or FAR_NS
+        self._under_way = 0
         self._jobs: deque[Job] = deque()
         self._last_came = False
         self.taken = 0
@@ -108,8 +114,9 @@ class OpenSchedule:
 
     def due(self, now: int) -> Job | None:
         """Return a job to send now; None when nothing is due."""
-        if self._jobs and self._jobs[0].intended_ns <= now:
+        if self._jobs and self._jobs[0].intended_ns <= now and self._under_way < self._most:
             self.taken += 1
+            self._under_way += 1
             return self._jobs.popleft()
         return None
 
@@ -119,10 +126,11 @@ class OpenSchedule:
 
     def next_ns(self, _now: int) -> int:
         """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
-        return self._jobs[0].intended_ns if self._jobs else FAR_NS
+        return self._jobs[0].intended_ns if self._jobs and self._under_way < self._most else FAR_NS
 
-    def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:
-        """An open loop does not wait for answers."""
+    def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:  # noqa: ARG002
+        """An open loop does not wait for answers, but for a place where these are limited."""
+        self._under_way -= 1
 
     def wanted_soon(self, now: int) -> dict[int, int]:
         """Connections wanted within the look-ahead, by target."""
@@ -143,4 +151,4 @@ Schedule = ClosedSchedule | OpenSchedule
 
 def schedule_for(stage: Stage) -> Schedule:
     """Return the schedule a stage asks for."""
-    return ClosedSchedule(stage) if stage.user_starts else OpenSchedule()
+    return ClosedSchedule(stage) if stage.user_starts else OpenSchedule(stage.max_in_flight)

@@ -16,6 +16,7 @@ from inference_bench.cli.utils.service_options import ServiceOptions, load_confi
         "vllm-benchmark benchmark --url vllm/a=http://h1:8000 --url vllm/b=http://h2:8000",
         "vllm-benchmark benchmark -c config/stress-test.yaml --dry-run",
         "vllm-benchmark benchmark --load-only --rate 5 --arrivals poisson -d 60",
+        "vllm-benchmark benchmark --load-only --test standard-load --users 1,4,16,64",
         "vllm-benchmark benchmark --quick --until-decided",
         "vllm-benchmark benchmark --fail-if 'vllm.ttft_ms.p95>300' --junit ci.xml",
         "vllm-benchmark benchmark --fail-if 'ttft:tgi.failed>0 or tgi.ok<100'",
@@ -38,6 +39,8 @@ def benchmark(services: ServiceOptions, **given: object) -> int:
         from inference_bench.results.junit import check_junit_path  # noqa: PLC0415
 
         check_junit_path(options.junit)
+    if options.resume is not None:
+        return _resume(services, options, gates)
     loaded = load_configuration(services, quick=options.quick, overrides=options.overrides())
     from inference_bench.cli.utils.benchmark_flow import run_flow  # noqa: PLC0415
 

@@ -49,7 +49,7 @@ async def run_flow(
         loaded, environ=os.environ, only=services.service_names, skip_unhealthy=services.skip_unhealthy
     )
     async with opening as opened:
-        _say_services(opened)
+        say_services(opened)
         names = [service.name for service in opened.services]
         check_services(gates, names)
         if options.until_decided and len(names) < 2:
@@ -61,7 +61,7 @@ async def run_flow(
         if not display.quiet:
             print_plan(err(), plan, simulated=opened.simulated)
             _say_until_decided(plan, options)
-        await _confirm(plan, options, stop)
+        await confirm(plan, options, stop)
         if stop.is_set():
             raise InterruptedRunError("interrupted before anything was measured")
         if options.junit is not None:
@@ -75,10 +75,10 @@ async def run_flow(
             until_decided=options.until_decided,
             fail_if=tuple(gates),
         )
-        return await _measure(given, stop)
+        return await measure(given, stop)
 
 
-async def _measure(given: "RunInput", stop: asyncio.Event) -> "RunOutcome":
+async def measure(given: "RunInput", stop: asyncio.Event) -> "RunOutcome":
     """Run the plan under a progress display, and name the folder that keeps it."""
     from inference_bench.cli.utils.run_display import RunDisplay  # noqa: PLC0415 - keeps --help fast
     from inference_bench.orchestrator import run_benchmark  # noqa: PLC0415
@@ -114,13 +114,13 @@ def _check_tests(loaded: "LoadedSettings", selection: "Selection", gates: Sequen
     """Refuse gates on tests that will not run. Raises UsageError."""
     from inference_bench.results.gates import check_tests  # noqa: PLC0415 - keeps --help fast
     from inference_bench.results.slo import slo_of  # noqa: PLC0415
-    from inference_bench.testing.plan import make_plans  # noqa: PLC0415
+    from inference_bench.testing.sweeps import test_names  # noqa: PLC0415
 
     if not gates:
         return
     config = loaded.settings.model_dump(mode="json")
-    plans = make_plans(loaded.settings, 1, ttft=selection.ttft, load=selection.load, only=selection.only)
-    check_tests(gates, {plan.name: slo_of(config, plan.name) for plan in plans})
+    names = test_names(loaded.settings, ttft=selection.ttft, load=selection.load, only=selection.only)
+    check_tests(gates, {name: slo_of(config, name) for name in names})
 
 
 def _show_dry_run(plan: "RunPlan", opened: "OpenServices", options: BenchmarkOptions) -> None:
@@ -165,14 +165,14 @@ def _further_requests(plan: "RunPlan") -> int:
     return round(plan.requests * plan.settings.comparison.budget / plan.seconds) if plan.seconds else 0
 
 
-def _say_services(opened: "OpenServices") -> None:
+def say_services(opened: "OpenServices") -> None:
     for service in opened.left_out:
         warn(f"{service.name} is left out: {service.health.status}: {clean(service.health.detail)}")
     for text in opened.notes:
         note(f"Note: {clean(text, limit=500)}")
 
 
-async def _confirm(plan: "RunPlan", options: BenchmarkOptions, stop: asyncio.Event) -> None:
+async def confirm(plan: "RunPlan", options: BenchmarkOptions, stop: asyncio.Event) -> None:
     """Ask before large load, or load on other machines; refuse where nobody can be asked."""
     requests = plan.requests + (_further_requests(plan) if options.until_decided else 0)
     large = requests > options.max_requests

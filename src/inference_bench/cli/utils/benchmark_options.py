@@ -15,6 +15,31 @@ MAX_REQUESTS = 10_000
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
+class NumberOrList(click.ParamType["float | tuple[float, ...]"]):
+    """A number above 0, or several with commas between them (a sweep); whole ones with `whole`."""
+
+    name = "number or list"
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | tuple[float, ...]:
+        """Return the number or the numbers, or refuse the text. What they mean together is the configuration's."""
+        found: list[float] = []
+        for part in str(value).split(","):
+            try:
+                number = int(part) if self.whole else float(part)
+            except ValueError:
+                number = math.nan
+            if not math.isfinite(number) or number <= 0:
+                wanted = "a whole number" if self.whole else "a number"
+                self.fail(f"{part.strip()!r} is not {wanted} above 0.", param, ctx)
+            found.append(number)
+        return found[0] if len(found) == 1 else tuple(found)
+
+
 class PositiveNumber(click.ParamType[float]):
     """A finite number above 0; `nan` and `inf` are spelled like numbers and are none."""
 
@@ -40,9 +65,10 @@ class BenchmarkOptions:
     load_only: bool
     tests: tuple[str, ...]
     dry_run: bool
-    users: int | None
-    rate: float | None
+    users: int | tuple[int, ...] | None
+    rate: float | tuple[float, ...] | None
     arrivals: str | None
+    trace: Path | None
     prompts: Path | None
     max_tokens: int | None
     duration: float | None
@@ -53,7 +79,9 @@ class BenchmarkOptions:
     workers: str
     name: str | None
     output_dir: Path | None
+    resume: str | None
     until_decided: bool
+    find_capacity: bool
     fail_if: tuple[str, ...]
     strict: bool
     junit: Path | None
@@ -90,6 +118,9 @@ class BenchmarkOptions:
             given = {key: value for key, value in given.items() if not key.startswith("load_tests.")}
         if self.prompts is not None:
             given |= {"workload.kind": "file", "workload.path": str(self.prompts)}
+        if self.trace is not None:
+            given |= {"load_tests.*.arrivals": "trace"}
+            given |= {"load_tests.*.workload": {"kind": "trace", "path": str(self.trace)}}
         return {key: value for key, value in given.items() if value is not None}
 
     def worker_count(self) -> int | None:
@@ -106,6 +137,8 @@ class BenchmarkOptions:
             "--users": self.users,
             "--rate": self.rate,
             "--arrivals": self.arrivals,
+            "--trace": self.trace,
+            "--find-capacity": self.find_capacity or None,
             "--duration": self.duration,
             "--requests": self.requests,
         }
@@ -130,10 +163,29 @@ _WHICH = (
 )
 _LOAD = (
     click.option(
-        "--users", "--concurrent-users", type=click.IntRange(min=1), metavar="N", help="Users of every load test."
+        "--users",
+        "--concurrent-users",
+        type=NumberOrList(whole=True),
+        metavar="N[,N…]",
+        help="Users of every load test; several are a sweep.",
     ),
-    click.option("--rate", type=PositiveNumber(), metavar="R", help="Requests/s of every load test."),
-    click.option("--arrivals", type=click.Choice(["closed", "constant", "poisson"]), help="When requests are sent."),
+    click.option(
+        "--rate",
+        type=NumberOrList(whole=False),
+        metavar="R[,R…]",
+        help="Requests/s of every load test; several are a sweep, or the course of steps and ramp.",
+    ),
+    click.option(
+        "--arrivals",
+        type=click.Choice(["closed", "constant", "poisson", "gamma", "steps", "ramp", "trace"]),
+        help="When requests are sent.",
+    ),
+    click.option(
+        "--trace",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Replay a trace: Mooncake JSONL, Azure or BurstGPT CSV, or a run folder.",
+    ),
     click.option(
         "--prompts", type=click.Path(path_type=Path), metavar="FILE", help="Prompts from a text or JSONL file."
     ),
@@ -156,11 +208,25 @@ _RUN = (
     click.option("--name", metavar="TEXT", help="Name of the run."),
     click.option("-o", "--output-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where run folders go."),
 )
+_RESUME = (
+    click.option(
+        "--resume",
+        metavar="TEST_ID",
+        help="Go on with an interrupted run where it stopped: same folder, plan and prompts. `last` is the newest one "
+        "that can go on. Only --yes, --dry-run, --json, --junit, --strict, --fail-if and -o go with it, and "
+        "--api-key-env.",
+    ),
+)
 _VERDICT = (
     click.option(
         "--until-decided",
         is_flag=True,
         help="Go on with more blocks until every primary metric is decided, or comparison.budget is used up.",
+    ),
+    click.option(
+        "--find-capacity",
+        is_flag=True,
+        help="Search for the most users (or the highest rate) at which each service still keeps the test's slo.",
     ),
     click.option(
         "--fail-if",
@@ -184,4 +250,4 @@ _VERDICT = (
     ),
     click.option("--yes", is_flag=True, help="Do not ask before large load or load on another machine."),
 )
-_OPTIONS = (*_WHICH, *_LOAD, *_RUN, *_VERDICT)
+_OPTIONS = (*_WHICH, *_LOAD, *_RUN, *_RESUME, *_VERDICT)

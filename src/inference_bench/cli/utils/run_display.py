@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from inference_bench.orchestration.run_plan import RunPlan
     from inference_bench.results.comparison import FairnessNote
     from inference_bench.testing.frames import Tally
+    from inference_bench.testing.plan import LoadPlan
 
 _NOTE_CHARACTERS = 1000
 
@@ -189,10 +190,19 @@ def describe(test: object) -> str:
         return f"{counted(test.blocks, 'block')}, one request at a time"
     assert isinstance(test, LoadPlan)
     load = test.settings
-    who = counted(load.concurrent_users or 0, "user") if load.rate is None else f"{load.arrivals} {load.rate:g}/s"
+    who = counted(test.users or 0, "user") if not test.open_loop else f"{load.arrivals} {rate_words(test)}"
     seconds = load.duration_seconds
-    length = f"{seconds:g} s" if seconds is not None else counted(load.requests or 0, "request")
+    if test.slices:
+        seconds = sum(part.seconds for part in test.slices)
+    length = f"{seconds:.4g} s" if seconds is not None else counted(load.requests or 0, "request")
     return f"{who}, {length} per service in {counted(test.rounds, 'round')}"
+
+
+def rate_words(test: "LoadPlan") -> str:
+    rate = test.settings.rate
+    if isinstance(rate, tuple):
+        return f"{' to '.join(f'{one:g}' for one in rate)}/s" if len(rate) == 2 else f"{rate[0]:g} … {rate[-1]:g}/s"
+    return f"{test.rate or 0:.4g}/s" + (" on the mean" if test.slices else "")
 
 
 def counted(count: int, thing: str) -> str:
