@@ -31,7 +31,9 @@ REQUEST_COLUMNS: tuple[Column, ...] = (
     Column("round", "int32", False, "load round; in a ttft test the stretch, 0 but where it went on until decided"),
     Column("block", "int32", True, "interleaved block of a ttft test; null for load"),
     Column("index", "int64", False, "index of the request in the plan: equal index means equal work"),
-    Column("user", "int32", True, "closed loop: the user who sent it"),
+    Column("session", "int32", True, "number of the session within its round; null outside sessions"),
+    Column("turn", "int16", True, "turn of the session, from 0; null outside sessions"),
+    Column("user", "int32", True, "closed loop: the user who sent it; open loop of sessions: the session"),
     Column("worker", "int16", False, "worker process that sent it"),
     Column("warmup", "bool", False, "an uncounted warm-up request"),
     Column("in_window", "bool", True, "sent (open loop: intended) in the steady window; null until windows are known"),
@@ -99,4 +101,13 @@ WORKER_SAMPLE_COLUMNS: tuple[Column, ...] = (
     Column("longest_stall_ns", "int64", False, "longest single lateness since the last sample"),
     Column("in_flight", "int32", False, "requests in flight"),
     Column("open_sockets", "int32", False, "connections open"),
+)
+
+SERVER_SAMPLE_COLUMNS: tuple[Column, ...] = (
+    Column("service", "category", False, "name of the service"),
+    Column("at_ns", "int64", False, "when its answer was complete"),
+    Column("name", "category", False, "what it told, by the names of api/engine_metrics"),
+    Column("value", "float64", False, "the value: seconds, counts since the server began, shares from 0 to 1"),
+    Column("test", "category", True, "test whose turn this sample opens or closes; null for those in between"),
+    Column("edge", "category", True, "start or end of that turn; null for those in between"),
 )

@@ -20,11 +20,13 @@ from inference_bench.api.reading import Reading, read_exchange
 from inference_bench.metrics.records import REQUEST_COLUMNS
 from inference_bench.metrics.sanity import SAMPLE_CHARS, text_check
 from inference_bench.results.journal import JournalWriter
-from inference_bench.testing.frames import FrameReader, RequestMeta, Tally, encode, unpack_exchange
+from inference_bench.testing.frames import Answer, FrameReader, RequestMeta, Tally, encode, unpack_exchange
 
 FLUSH_SECONDS = 0.5
 REPORT_SECONDS = 0.2
 GATHER_SECONDS = 0.2
+PROMPT_GATHER_SECONDS = 0.002  # while somebody waits for answers in order to ask on
+ANSWER_CHARS = 1_000_000  # of an answer that is carried on in a conversation
 READ_BYTES = 1 << 20
 _COLUMN_NAMES = tuple(column.name for column in REQUEST_COLUMNS)
 _MS = 1e6
@@ -39,6 +41,8 @@ class Decoder:
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._changed = False
         self._marks: dict[int, int] = {}  # the latest mark of each worker
+        self._in_sessions: set[int] = set()  # workers whose users wait for what is decoded here
+        self._answers: list[Answer] = []
 
     def run(self, fds: list[int], report_fd: int) -> None:
         """Serve until every pipe has ended; then write out the rest."""
@@ -64,8 +68,10 @@ class Decoder:
                         self._take(message)
             # Let some gather: one wake-up for many exchanges costs far less than one for each. The pipes hold what
             # comes meanwhile, and the workers never wait for them. Not while a pipe is nearly full, of course.
+            if self._answers and reporting:
+                reporting = self._answer(report_fd)
             if most < READ_BYTES // 2:
-                time.sleep(GATHER_SECONDS)
+                time.sleep(PROMPT_GATHER_SECONDS if self._in_sessions else GATHER_SECONDS)
             now = time.monotonic()
             if now >= next_flush:
                 self._journal.flush()
@@ -81,6 +87,11 @@ class Decoder:
         """Tell the coordinator how it stands; False once nobody listens (the journal goes on)."""
         self._changed = False
         return _tell(fd, ("counts", self._tallies))
+
+    def _answer(self, fd: int) -> bool:
+        """Pass on what was answered in sessions: their next turns are made of it. As `_report`."""
+        answers, self._answers = self._answers, []
+        return all(_tell(fd, ("answer", answer)) for answer in answers)
 
     def _mark(self, message: tuple[object, ...], workers: int, fd: int) -> bool:
         """Note a worker's mark; once all have sent it, write out what came before and say so. As `_report`."""
@@ -99,14 +110,24 @@ class Decoder:
             assert isinstance(row, tuple)
             self._journal.add_worker_sample(row)
             return
+        if message[0] == "sessions":
+            _, number, begun = message
+            assert isinstance(number, int)
+            (self._in_sessions.add if begun else self._in_sessions.discard)(number)
+            return
         _, worker, packed = message
         assert isinstance(worker, int)
         assert isinstance(packed, tuple)
         raw = unpack_exchange(packed)
         meta = RequestMeta(*pickle.loads(raw.job.meta))
         client = get_client(meta.dialect)
-        reading = read_exchange(raw, client, keep_text=self._keep_text, sample_chars=SAMPLE_CHARS)
+        in_session = meta.session is not None
+        reading = read_exchange(raw, client, keep_text=self._keep_text or in_session, sample_chars=SAMPLE_CHARS)
+        if in_session:
+            self._answers.append(_answer_of(raw, reading))
         row_by_name = record(worker, meta, raw, reading)
+        if not self._keep_text:
+            row_by_name["response_text"] = None
         chunks = reading.chunks
         if chunks.arrivals:
             self._journal.add_chunks(
@@ -131,6 +152,13 @@ class Decoder:
         self._changed = True
 
 
+def _answer_of(raw: RawExchange, reading: Reading) -> Answer:
+    """What the next turn of a session needs to know. An answer that is too long to be carried on ends its session."""
+    text = reading.text
+    fits = len(text) <= ANSWER_CHARS
+    return Answer(raw.job.seq, reading.ok and fits, text if reading.ok and fits else "", raw.end_ns)
+
+
 def _tell(fd: int, message: tuple[object, ...]) -> bool:
     """Send the coordinator a message; False when nobody listens any more."""
     try:
@@ -153,6 +181,8 @@ def record(worker: int, meta: RequestMeta, raw: RawExchange, reading: Reading) -
         "round": meta.round_no,
         "block": meta.block,
         "index": meta.plan_index,
+        "session": meta.session,
+        "turn": meta.turn,
         "user": raw.job.user if raw.job.user >= 0 else None,
         "worker": worker,
         "warmup": meta.warmup,

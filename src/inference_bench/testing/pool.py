@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Self
 from inference_bench.api.exchange import Timeouts
 from inference_bench.api.targets import Target
 from inference_bench.errors import WorkerDiedError
-from inference_bench.testing.frames import FrameReader, Progress, Stage, Tally
+from inference_bench.testing.frames import Answer, FrameReader, Progress, Stage, Tally
 from inference_bench.testing.processes import Processes, dismiss, started, tell
 
 END_SECONDS = 30.0
@@ -63,6 +64,7 @@ class WorkerPool:
         self._marked = self._written = 0
         self._woken = asyncio.Event()
         self.workers: list[WorkerState] = []
+        self.answers: deque[Answer] = deque()  # of turns of sessions, for whoever runs them to take
         self.decoder_pid = 0
 
     async def __aenter__(self) -> Self:
@@ -151,7 +153,7 @@ class WorkerPool:
                 )
 
     async def pulse(self, timeout_seconds: float) -> None:
-        """Wait until a stage ended or a process died, at most for this long. Raises WorkerDiedError."""
+        """Wait, at most for this long, until a stage ended, a turn was answered or a process died: WorkerDiedError."""
         self._woken.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), timeout_seconds)
@@ -187,6 +189,9 @@ class WorkerPool:
             self._woken.set()
         elif message[0] == "written":
             self._written = message[1]
+            self._woken.set()
+        elif message[0] == "answer":
+            self.answers.append(message[1])
             self._woken.set()
         elif message[0] == "counts" and self._on_counts is not None:
             self._on_counts(message[1])

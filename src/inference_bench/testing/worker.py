@@ -21,6 +21,7 @@ from inference_bench.api.transport import Transport
 from inference_bench.testing.frames import FrameReader, Progress, Stage, encode, pack_exchange
 from inference_bench.testing.schedule import Schedule, schedule_for
 from inference_bench.testing.self_check import SelfCheck
+from inference_bench.testing.session_schedule import SessionSchedule
 
 PIPE_BYTES = 1 << 20
 MAX_OPENING = 64  # connections set up at the same time: more would overflow a server's listen queue
@@ -73,7 +74,7 @@ class Worker:
         self._number = 0
         self._transport: Transport | None = None
         self._stage: Stage | None = None
-        self._schedule: Schedule | None = None
+        self._schedule: Schedule | SessionSchedule | None = None
         self._first_sent = 0
         self._last_sent = 0
         self._check = SelfCheck()
@@ -210,14 +211,9 @@ class Worker:
 
     def _obey(self, message: tuple[Any, ...]) -> None:
         kind = message[0]
-        if kind == "jobs":
-            if self._schedule is not None and self._stage is not None and self._stage.number == message[1]:
-                self._schedule.add(
-                    [
-                        Job(seq, target, payload, intended_ns=at, meta=meta)
-                        for seq, target, at, payload, meta in message[2]
-                    ]
-                )
+        if kind in {"jobs", "turns", "rest"}:
+            if self._stage is not None and self._stage.number == message[1]:
+                self._take_work(kind, message[2])
         elif kind == "last":
             if self._schedule is not None:
                 self._schedule.no_more()
@@ -240,10 +236,23 @@ class Worker:
         elif kind == "quit":
             self._running = False
 
+    def _take_work(self, kind: str, work: list[Any]) -> None:
+        """Give the stage's schedule what came for it."""
+        schedule = self._schedule
+        if isinstance(schedule, SessionSchedule):
+            if kind == "turns":
+                schedule.add(((user, due, _job(*parts)) for user, due, parts in work), time.monotonic_ns())
+            else:
+                schedule.rest(work, time.monotonic_ns())
+        elif schedule is not None:
+            schedule.add([_job(*parts) for parts in work])
+
     def _begin_stage(self, stage: Stage) -> None:
         assert self._transport is not None
         self._stage = stage
-        self._schedule = schedule_for(stage)
+        self._schedule = SessionSchedule(stage) if stage.sessions else schedule_for(stage)
+        if stage.sessions:
+            self._exchanges.send(("sessions", self._number, True))
         self._first_sent = self._last_sent = 0
         in_use = {target for target, _ in stage.targets}
         self._transport.close_idle(except_targets=in_use)
@@ -252,16 +261,22 @@ class Worker:
         self._check.due_ns = time.monotonic_ns()
         self._check.longest_ns = 0  # a stop before the stage is none of its own
 
-    def _end_stage(self, schedule: Schedule) -> None:
+    def _end_stage(self, schedule: Schedule | SessionSchedule) -> None:
         assert self._stage is not None
         assert self._transport is not None
         # The window's last moments must be spoken for: the next regular sample may be a second away.
         self._check.tick(max(time.monotonic_ns(), self._check.due_ns))
         self._sample(self._transport)
+        if self._stage.sessions:
+            self._exchanges.send(("sessions", self._number, False))
         self._reports.send(("progress", Progress(self._number, self._stage.number, schedule.taken)))
         self._reports.send(("done", self._stage.number, self._first_sent, self._last_sent))
         self._stage = None
         self._schedule = None
+
+
+def _job(seq: int, target: int, intended_ns: int, payload: bytes, meta: bytes) -> Job:
+    return Job(seq, target, payload, intended_ns=intended_ns, meta=meta)
 
 
 def main() -> None:
