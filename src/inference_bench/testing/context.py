@@ -27,11 +27,16 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The steady part of one service's turn, in ns of the monotonic clock, [start, end)."""
+    """The steady part of one service's turn, in ns of the monotonic clock, [start, end).
+
+    `cut` says that the turn was cut short; `requests` how many its workers took up, ramp included.
+    """
 
     round_no: int
     start_ns: int
     end_ns: int
+    cut: bool = False
+    requests: int | None = None
 
 
 class Ran(NamedTuple):

@@ -22,17 +22,18 @@ POLL_SECONDS = 0.1
 # between two looks of the feeder, and a user who waits for the feeder is measured as one who could not send.
 RESERVE = 128
 SILENCE_NS = 60_000_000_000
-_stage_numbers = itertools.count(1)
+stage_numbers = itertools.count(1)
 
 
 @dataclass(slots=True)
 class StageResult:
-    """When a stage really sent, and whether it was cut short."""
+    """When a stage really sent, how many requests its workers took up, and whether it was cut short."""
 
     first_sent_ns: int
     last_sent_ns: int
     ended_ns: int
     interrupted: bool
+    taken: int = 0
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ async def run_stage(
     `stage_of(worker, number)` gives each worker's stage, None for a worker that sits this one out; `jobs_of(worker,
     start_ns)` its jobs in order. `stop` gives up what is in flight. Raises WorkerDiedError.
     """
-    number = next(_stage_numbers)
+    number = next(stage_numbers)
     feeds: list[_Feed] = []
     for worker in range(pool.count):
         stage = stage_of(worker, number)
@@ -84,14 +85,20 @@ async def run_stage(
         if not interrupted:
             for feed in feeds:
                 await _feed(pool, feed, number)
-            _check_pulse(pool, feeds)
+            check_pulse(pool, [feed.worker for feed in feeds])
         await pool.pulse(POLL_SECONDS)
-    states = [pool.workers[feed.worker] for feed in feeds]
+    return result_of(pool, [feed.worker for feed in feeds], interrupted=interrupted)
+
+
+def result_of(pool: WorkerPool, workers: Sequence[int], *, interrupted: bool) -> StageResult:
+    """Return what these workers say of a stage that has just ended."""
+    states = [pool.workers[worker] for worker in workers]
     return StageResult(
         first_sent_ns=min((state.first_sent_ns for state in states if state.first_sent_ns), default=0),
         last_sent_ns=max((state.last_sent_ns for state in states), default=0),
         ended_ns=time.monotonic_ns(),
         interrupted=interrupted,
+        taken=sum(state.taken for state in states),
     )
 
 
@@ -124,13 +131,13 @@ def _next_batch(feed: _Feed, taken: int) -> list[JobTuple]:
     return batch
 
 
-def _check_pulse(pool: WorkerPool, feeds: Sequence[_Feed]) -> None:
-    """Raise when a worker that should report many times a second has been silent for a minute."""
+def check_pulse(pool: WorkerPool, workers: Sequence[int]) -> None:
+    """Raise WorkerDiedError when a worker that should report many times a second has been silent for a minute."""
     now = time.monotonic_ns()
-    for feed in feeds:
-        state = pool.workers[feed.worker]
+    for worker in workers:
+        state = pool.workers[worker]
         if not state.done.is_set() and now - state.heard_ns > SILENCE_NS:
             raise WorkerDiedError(
-                f"worker {feed.worker} (pid {state.pid}) has not been heard of for {SILENCE_NS / 1e9:g} s",
+                f"worker {worker} (pid {state.pid}) has not been heard of for {SILENCE_NS / 1e9:g} s",
                 hint="it may be stopped; what was measured until then is kept",
             )
