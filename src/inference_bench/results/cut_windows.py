@@ -64,4 +64,4 @@ def _window(planned: PlannedTest, round_no: int, seen: _Seen) -> Window | None:
     closes = seen.last_ns + 1
     if planned.load.duration_seconds is not None:
         closes = min(closes, opens + round(planned.load.duration_seconds / planned.rounds * NS_PER_S))
-    return Window(round=round_no, start_ns=opens, end_ns=closes) if closes > opens else None
+    return Window(round=round_no, start_ns=opens, end_ns=closes, cut=True) if closes > opens else None

@@ -26,14 +26,14 @@ class ProcessMark(BaseModel):
 def this_process() -> ProcessMark:
     """Return the mark of the calling process."""
     pid = os.getpid()
-    return ProcessMark(pid=pid, host=platform.node(), boot_id=_boot_id(), started_ticks=_started_ticks(pid))
+    return ProcessMark(pid=pid, host=platform.node(), boot_id=boot_id(), started_ticks=_started_ticks(pid))
 
 
 def is_alive(mark: ProcessMark) -> bool:
     """Return whether that process still runs. One on another host cannot be seen from here: taken as running."""
     if mark.host != platform.node():
         return True
-    if mark.boot_id is not None and mark.boot_id != _boot_id():
+    if mark.boot_id is not None and mark.boot_id != boot_id():
         return False
     try:
         os.kill(mark.pid, 0)
@@ -44,7 +44,8 @@ def is_alive(mark: ProcessMark) -> bool:
     return mark.started_ticks is None or mark.started_ticks == _started_ticks(mark.pid)
 
 
-def _boot_id() -> str | None:
+def boot_id() -> str | None:
+    """Return what names this start of the machine; None where the system does not say."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

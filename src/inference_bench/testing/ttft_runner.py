@@ -35,7 +35,7 @@ async def run_ttft(context: RunContext, plan: TtftPlan, shape: TestShape, *, unt
     result = await _one_by_one(context, blocks(), until_ns)
     if result.first_sent_ns:
         for service in context.services:
-            window = Window(plan.stretch, result.first_sent_ns, result.ended_ns)
+            window = Window(plan.stretch, result.first_sent_ns, result.ended_ns, result.interrupted)
             context.record_window(plan.name, service.name, window)
     context.watcher.turn_ended(plan.name)
     # An interrupted request was taken and not answered.

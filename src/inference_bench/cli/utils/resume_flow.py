@@ -1,0 +1,172 @@
+"""`benchmark --resume`: an interrupted run goes on: which one, what may be said with it, what is left."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click import get_current_context
+from click.core import ParameterSource
+
+from inference_bench.cli.utils.benchmark_flow import confirm, measure, say_services
+from inference_bench.cli.utils.benchmark_options import BenchmarkOptions
+from inference_bench.cli.utils.console_utils import clean, display, err, note, out, print_json
+from inference_bench.cli.utils.run_choice import found_run, runs_directory
+from inference_bench.cli.utils.service_options import ServiceOptions
+from inference_bench.errors import InterruptedRunError, UsageError
+
+if TYPE_CHECKING:
+    from inference_bench.orchestration.benchmark_orchestrator import RunOutcome
+    from inference_bench.orchestration.resuming import Interrupted
+    from inference_bench.orchestration.run_plan import RunPlan
+    from inference_bench.orchestration.service_orchestrator import OpenServices
+    from inference_bench.results.folder import RunFolder
+    from inference_bench.results.gate_expression import GateExpression
+
+LAST = "last"
+_GO_WITH_IT = frozenset(
+    {
+        "resume", "yes", "dry_run", "as_json", "junit", "strict", "fail_if", "output_dir", "max_requests",
+        "api_key_env",
+    }
+)  # fmt: skip
+
+
+def check_given() -> None:
+    """Refuse options of the command at hand that would change what was planned long ago. Raises UsageError."""
+    ctx = get_current_context()
+    said = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name is not None
+        and parameter.name not in _GO_WITH_IT
+        and ctx.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if said:
+        raise UsageError(
+            f"{', '.join(said)} cannot be said with --resume: the run goes on as it was planned",
+            hint="leave it out, or begin a new run with it",
+        )
+
+
+def resumed_run(options: BenchmarkOptions) -> "Interrupted":
+    """Return the run that is to go on; unless this is a dry run, what a killed one left is turned into tables first.
+
+    Raises UsageError and RunFolderError for a run that is not there or cannot go on.
+    """
+    from inference_bench.orchestrator import interrupted_run  # noqa: PLC0415 - keeps --help fast
+
+    assert options.resume is not None
+    if options.resume == LAST:
+        folder = _last(runs_directory(options.output_dir))
+    else:
+        folder = found_run(options.output_dir, options.resume).folder
+    return interrupted_run(folder, rescue=not options.dry_run)
+
+
+async def resume_flow(
+    services: ServiceOptions,
+    run: "Interrupted",
+    options: BenchmarkOptions,
+    gates: Sequence["GateExpression"],
+    stop: asyncio.Event,
+) -> "RunOutcome | None":
+    """Open the run's services again, see what is left, confirm, measure; None for a dry run."""
+    from inference_bench.cli.utils.run_display import print_plan  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.orchestrator import (  # noqa: PLC0415
+        RunInput,
+        in_their_order,
+        left_of,
+        make_run_plan,
+        open_services,
+    )
+
+    _check_gates(gates, run)
+    keys = {name or "*": variable for name, variable in services.api_key_envs}
+    note(f"Configuration: that of {run.folder.test_id}")
+    async with open_services(run.loaded(keys), environ=os.environ, only=run.services) as found:
+        opened = in_their_order(found, run)
+        say_services(opened)
+        plan = left_of(make_run_plan(opened, run.settings, run.selection, workers=run.workers), run)
+        if options.dry_run:
+            _show_dry_run(run, plan, opened, options)
+            return None
+        for line in _kept_lines(run, plan):
+            note(line)
+        if not display.quiet and plan.tests:
+            print_plan(err(), plan, simulated=opened.simulated)
+        await confirm(plan, options, stop)
+        if stop.is_set():
+            raise InterruptedRunError("interrupted before anything was measured")
+        if options.junit is not None:
+            options.junit.unlink(missing_ok=True)  # what an earlier part left must not pass for this one's
+        given = RunInput(
+            plan=plan,
+            opened=opened,
+            nonce=run.manifest.nonce,
+            output_directory=run.folder.path.parent,
+            name=run.manifest.name,
+            fail_if=tuple(gates),
+            resumed=run,
+        )
+        return await measure(given, stop)
+
+
+def _last(directory: Path) -> "RunFolder":
+    """Return the newest run of a directory that can go on. Raises UsageError when there is none."""
+    from inference_bench.orchestrator import resume_command  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.results.folder import list_runs  # noqa: PLC0415
+
+    for run in list_runs(directory).runs:
+        if resume_command(run.folder) is not None:
+            return run.folder
+    raise UsageError(f"no run in {directory} was interrupted and can go on", hint="`results` lists what there is")
+
+
+def _check_gates(gates: Sequence["GateExpression"], run: "Interrupted") -> None:
+    """Refuse gates on services or tests that the run does not have. Raises UsageError."""
+    from inference_bench.results.gates import check_services, check_tests  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.results.slo import slo_of  # noqa: PLC0415
+
+    check_services(gates, run.services)
+    check_tests(gates, {test.name: slo_of(run.manifest.config, test.name) for test in run.manifest.plan})
+
+
+def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
+    """Say what is kept and what is left of a run."""
+    lines = [f"Kept of {run.folder.test_id}: {run.progress.requests:,} requests, {_whole(run)}"]
+    for test, first in run.cut.items():
+        lines.append(
+            f"Note: {clean(test)} goes on with its {run.unit(test)} {first + 1}; what was cut is measured anew"
+        )
+    if not plan.tests:
+        lines.append("All tests are whole: only the closing of the run is left")
+    return lines
+
+
+def _whole(run: "Interrupted") -> str:
+    done = [
+        f"{clean(test.name)} {run.progress.completed[test.name]} of {planned} {run.unit(test.name)}s"
+        for test, planned in run.planned
+    ]
+    return "; ".join(done)
+
+
+def _show_dry_run(run: "Interrupted", plan: "RunPlan", opened: "OpenServices", options: BenchmarkOptions) -> None:
+    """Print what is left on stdout: it is what a dry run is for."""
+    from inference_bench.cli.utils.run_display import plan_json, print_plan  # noqa: PLC0415 - keeps --help fast
+
+    if options.as_json:
+        document = plan_json(plan, simulated=opened.simulated)
+        document["resumes"] = {
+            "test_id": run.folder.test_id,
+            "requests_kept": run.progress.requests,
+            "completed": dict(run.progress.completed),
+        }
+        print_json(document)
+        return
+    for line in _kept_lines(run, plan):
+        out().print(line, markup=False, soft_wrap=True)
+    if plan.tests:
+        print_plan(out(), plan, simulated=opened.simulated)

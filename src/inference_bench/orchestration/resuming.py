@@ -1,0 +1,288 @@
+"""An interrupted run goes on: what is whole is kept, what was cut is measured anew, what is missing is measured.
+
+Same folder, nonce, seed and configuration, those of the manifest. The orders of the services and the times of the
+arrivals are those of the original plan; only the prefixes of a round that was begun before are new, so that no prefix
+cache answers for an engine. One part is told from another by `Manifest.resumed`.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from pydantic import ValidationError
+
+from inference_bench.config.loader import LoadedSettings
+from inference_bench.config.models import Settings
+from inference_bench.errors import NoServiceError, RunFolderError, UsageError
+from inference_bench.orchestration.resumable import check_can_resume
+from inference_bench.orchestration.run_plan import RunPlan, Selection, planned_test
+from inference_bench.orchestration.service_orchestrator import OpenServices
+from inference_bench.results.design import TestDesign
+from inference_bench.results.finalise import REQUESTS, recover
+from inference_bench.results.folder import RunFolder
+from inference_bench.results.json_model import first_problem
+from inference_bench.results.liveness import boot_id, this_process
+from inference_bench.results.manifest import Manifest, PlannedTest, Resumption, ServiceFacts
+from inference_bench.results.progress import Progress, kept_windows, planned_units, progress_of, removed_by
+from inference_bench.testing.estimates import estimate
+from inference_bench.testing.plan import LoadPlan, TtftPlan
+
+_LEAST_PAUSE_NS = 1_000_000_000  # between two parts on the run's clock, whatever the wall clock says
+_SAME = ("engine", "dialect", "product", "version", "model", "simulated")
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A run that can go on: its folder, its manifest as it was read, its configuration, and how far it had come."""
+
+    folder: RunFolder
+    manifest: Manifest
+    settings: Settings
+    progress: Progress
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of its services, in the order of its plan."""
+        return tuple(service.name for service in self.manifest.services)
+
+    @property
+    def selection(self) -> Selection:
+        """The tests of its plan, in the words of the configuration."""
+        kinds = {test.kind for test in self.manifest.plan}
+        only = dict.fromkeys(test.sweep or test.name for test in self.manifest.plan)
+        return Selection(ttft="ttft" in kinds, load="load" in kinds, only=tuple(only))
+
+    @property
+    def planned(self) -> tuple[tuple[PlannedTest, int], ...]:
+        """Its tests, each with how many rounds or blocks it was planned with."""
+        return tuple((test, planned_units(test)) for test in self.manifest.plan)
+
+    @property
+    def workers(self) -> int | None:
+        """How many processes measured in its last part; None when that is not known."""
+        before = self.manifest.resumed[-1].first_worker if self.manifest.resumed else 0
+        return self.progress.next_worker - before or None
+
+    def unit(self, test: str) -> str:
+        """What a test is counted in: rounds or blocks."""
+        return "block" if _planned(self.manifest, test).kind == "ttft" else "round"
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """From which round or block on the tests that are not whole are measured, by test; of those that were begun."""
+        done = self.progress.completed
+        return {
+            test.name: done[test.name]
+            for test in self.manifest.plan
+            if test.name in self.progress.begun and done[test.name] < planned_units(test)
+        }
+
+    def loaded(self, api_key_envs: Mapping[str, str]) -> LoadedSettings:
+        """Return its configuration as a command loads one; `api_key_envs` names the variables of keys by service."""
+        by_service: dict[str, dict[str, object]] = {}
+        for service in self.manifest.services:
+            if service.model is not None:
+                by_service[service.name] = {"model": service.model}
+        for name, variable in api_key_envs.items():
+            by_service.setdefault(name, {})["api_key_env"] = variable
+        return LoadedSettings(self.settings, f"that of {self.folder.test_id}", {}, by_service)
+
+
+def interrupted_run(folder: RunFolder, *, rescue: bool) -> Interrupted:
+    """Return a run that was interrupted, as it can go on.
+
+    With `rescue` what its journal holds is turned into tables first, as `results recover` does; without it nothing on
+    the disk changes. Raises UsageError for a run that cannot go on, with the way out; RunFolderError for one that is
+    damaged or still going on.
+    """
+    manifest = folder.read_manifest()
+    check_can_resume(folder, manifest)
+    if rescue and (folder.journal.is_dir() or folder.file(REQUESTS).is_file()):
+        manifest = recover(folder)
+    try:
+        settings = Settings.model_validate(manifest.config)
+    except ValidationError as error:
+        hint = "It was made by another version, or changed since."
+        raise RunFolderError(
+            f"the configuration of {folder.test_id} cannot be used: {first_problem(error)}", hint=hint
+        ) from error
+    progress = progress_of(folder, manifest)
+    sequential = None if manifest.design is None else manifest.design.sequential
+    if sequential is not None and all(progress.completed[test.name] >= planned_units(test) for test in manifest.plan):
+        raise UsageError(
+            f"the planned part of {folder.test_id} is complete, and going on until it is decided cannot be resumed",
+            hint="its figures and its comparison are saved; begin a new run with --until-decided",
+        )
+    return Interrupted(folder, manifest, settings, progress)
+
+
+def in_their_order(opened: OpenServices, run: Interrupted) -> OpenServices:
+    """Return the services in the order of the run's plan. Raises NoServiceError when one is not there."""
+    found = {service.name: number for number, service in enumerate(opened.services)}
+    missing = [name for name in run.services if name not in found]
+    if missing:
+        raise NoServiceError(
+            f"{', '.join(missing)} cannot be reached, and the run measured it",
+            hint="a run goes on with all of its services; start them again",
+        )
+    order = [found[name] for name in run.services]
+    return replace(
+        opened,
+        services=tuple(opened.services[number] for number in order),
+        endpoints=tuple(opened.endpoints[number] for number in order),
+    )
+
+
+def left_of(plan: RunPlan, run: Interrupted) -> RunPlan:
+    """Return what is left of the run's plan, made anew from its configuration.
+
+    Raises UsageError when the services are not the same as before, or the plan is not.
+    """
+    _check_services(run.manifest.services, plan.facts)
+    _check_plan(run, plan)
+    left = [_rest(test, run) for test in plan.tests]
+    tests = tuple(test for test in left if test is not None)
+    shapes = {
+        test.name: replace(plan.shapes[test.name], again=_begun_before(run.manifest, test.name) + 1)
+        if _is_begun(test, run)
+        else plan.shapes[test.name]
+        for test in tests
+    }
+    estimates = tuple(estimate(test, len(plan.services)) for test in tests)
+    return replace(plan, tests=tests, shapes=shapes, estimates=estimates, notes=())
+
+
+def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
+    """Write into the manifest that the run goes on from here, and return what was written.
+
+    Windows of what was cut go; the records of it stay in the tables until those of the new part take their place.
+    Raises UsageError when the run has changed since it was looked at.
+    """
+    if run.folder.read_manifest() != run.manifest:
+        raise UsageError(f"{run.folder.test_id} has changed meanwhile", hint="somebody else may have resumed it")
+    removed, ends = removed_by(run.folder, run.manifest, run.cut)
+    shift = _shift_ns(run)
+    began = time.monotonic_ns() + shift
+    resumption = Resumption(
+        at=datetime.now(UTC),
+        began_ns=began,
+        pause_seconds=(began - run.progress.last_ns) / 1e9 if run.progress.last_ns else 0.0,
+        after_requests=run.progress.requests - removed,
+        removed_requests=removed,
+        first_seq=run.progress.next_seq,
+        first_worker=run.progress.next_worker,
+        shifted_ns=shift,
+        cut=run.cut,
+    )
+    changes = {
+        "status": "running",
+        "process": this_process(),
+        "windows": kept_windows(run.manifest, run.cut, ends),
+        "design": _design(run, plan),
+        "resumed": (*(run.manifest.resumed or ()), resumption),
+        "notes": (*run.manifest.notes, _note(run, resumption)),
+    }
+    run.folder.write_manifest(run.manifest.model_copy(update=changes))
+    return resumption
+
+
+def _shift_ns(run: Interrupted) -> int:
+    """Return what to add to this start's monotonic clock so that it goes on as that of the run's first start.
+
+    0 on the same start of the machine. Else both clocks are tied together by the wall clock, as far as that goes
+    forward: no part may lie before the end of the one before it.
+    """
+    anchor = run.manifest.clock
+    if anchor.boot_id is not None and anchor.boot_id == boot_id():
+        return 0
+    wall, monotonic = time.time_ns(), time.monotonic_ns()
+    shift = anchor.monotonic_ns + (wall - anchor.wall_ns) - monotonic
+    return max(shift, run.progress.last_ns + _LEAST_PAUSE_NS - monotonic)
+
+
+def _note(run: Interrupted, resumption: Resumption) -> str:
+    """Return what people must know of a run in several parts."""
+    text = (
+        f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC, {resumption.pause_seconds:,.0f} s after its last answer, "
+        f"with {resumption.after_requests:,} requests kept"
+    )
+    if resumption.removed_requests:
+        where = ", ".join(f"{name} from {run.unit(name)} {first + 1} on" for name, first in resumption.cut.items())
+        text += f"; {resumption.removed_requests:,} requests of what was cut are measured anew ({where})"
+    if resumption.shifted_ns:
+        text += "; the machine was started again in between: its clocks are tied together by the time of day"
+    return text
+
+
+def _planned(manifest: Manifest, name: str) -> PlannedTest:
+    return next(test for test in manifest.plan if test.name == name)
+
+
+def _rest(test: TtftPlan | LoadPlan, run: Interrupted) -> TtftPlan | LoadPlan | None:
+    """Return the rounds or blocks of a test that are to be measured, numbered as planned; None when all are whole."""
+    done = run.progress.completed[test.name]
+    if isinstance(test, TtftPlan):
+        if done >= test.blocks:
+            return None
+        return replace(test, order=test.order[done:], first=done, stretch=run.progress.begun.get(test.name, 0))
+    if done >= test.rounds:
+        return None
+    turns = tuple(turn for turn in test.turns if turn.round_no >= done)
+    return replace(test, rounds=test.rounds - done, turns=turns, offsets=test.offsets[done:], first=done)
+
+
+def _is_begun(test: TtftPlan | LoadPlan, run: Interrupted) -> bool:
+    """Return whether something of the next round was sent before; a TTFT test's new stretch has prompts of its own."""
+    return isinstance(test, LoadPlan) and run.progress.begun.get(test.name, 0) > test.first
+
+
+def _begun_before(manifest: Manifest, test: str) -> int:
+    """Return how often a round of this test was cut and begun anew before."""
+    return sum(test in one.cut for one in manifest.resumed or ())
+
+
+def _design(run: Interrupted, plan: RunPlan) -> object:
+    """Return the experiment with what is whole of each test, and where prefixes are new."""
+    design = run.manifest.design
+    assert design is not None  # kept by every version that can resume
+    tests: dict[str, TestDesign] = {}
+    for name, test in design.tests.items():
+        tests[name] = test.model_copy(update={"run": run.progress.completed[name]})
+    prefix = dict(design.prefix)
+    for left in plan.tests:
+        shape = plan.shapes[left.name]
+        if shape.unique and shape.again:
+            rule = prefix[left.name]
+            prefix[left.name] = f"{rule}; from round number {left.first} on the test's name in it is {shape.scope}"
+    return design.model_copy(update={"tests": tests, "prefix": prefix})
+
+
+def _check_services(before: Sequence[ServiceFacts], now: Sequence[ServiceFacts]) -> None:
+    for old, new in zip(before, now, strict=True):
+        for name in _SAME:
+            was, found = getattr(old, name), getattr(new, name)
+            if was != found:
+                raise UsageError(
+                    f"{old.name} is not what was measured: its {name} was {_word(was)} and is {_word(found)}",
+                    hint="two different services make no one run; begin a new run",
+                )
+
+
+def _word(value: object) -> str:
+    return "not told" if value is None else str(value)[:100]
+
+
+def _check_plan(run: Interrupted, plan: RunPlan) -> None:
+    """Refuse when the configuration does not give the plan that the manifest holds (another version, another file)."""
+    now = {test.name: planned_test(test) for test in plan.tests}
+    for test in run.manifest.plan:
+        if now.get(test.name) != test:
+            raise UsageError(
+                f"the test {test.name} would not be planned as it was", hint="a file that it reads may have changed"
+            )
+    names = [test.name for test in run.manifest.plan]
+    positions = [names.index(test.name) if test.name in names else -1 for test in plan.tests]
+    if -1 in positions or any(first > second for first, second in pairwise(positions)):
+        raise UsageError("the tests would not be planned as they were", hint="begin a new run")
