@@ -150,3 +150,31 @@ class SanityFacts(BaseModel):
     sound_rate: Number
     flagged: bool
     reason: str | None
+
+
+class TurnFacts(BaseModel):
+    """One turn (from 0) of all sessions of a service: its `n` good requests in the window, and medians."""
+
+    model_config = MODEL
+
+    turn: int
+    n: int
+    ttft_ms: Number
+    prompt_tokens: Number
+    cached_tokens: Number
+
+
+class SessionFacts(BaseModel):
+    """The sessions of a service: `begun` in the window, `ended_early` by a turn that failed there.
+
+    Turnaround: what this client took to make a turn of the answer before it, beyond the think time that it had for it,
+    over so many `turnarounds`; it is part of no latency. p99 is null where they are too few.
+    """
+
+    model_config = MODEL
+
+    begun: int
+    ended_early: int
+    turnarounds: int
+    turnaround_p50_ms: Number
+    turnaround_p99_ms: Number
