@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference_bench.testing.analyzers import sent_over_asked
+from inference_bench.testing.signs import sent_over_asked
 from run_records import at, request, request_table
 
 WINDOWS = [(at(0) or 0, at(1000) or 0)]

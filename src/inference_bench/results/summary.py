@@ -17,6 +17,7 @@ from inference_bench.results.folder import RunFolder
 from inference_bench.results.json_model import first_problem
 from inference_bench.results.manifest import LoadShape, TestKind
 from inference_bench.results.schema import SCHEMA_VERSION
+from inference_bench.results.server_facts import ServerFacts
 from inference_bench.results.summary_parts import (
     MODEL,
     ColdStartFacts,
@@ -26,10 +27,13 @@ from inference_bench.results.summary_parts import (
     Number,
     RequestFacts,
     SanityFacts,
+    SessionFacts,
     StampsSummary,
     ThroughputFacts,
+    TurnFacts,
     UpperTail,
 )
+from inference_bench.results.trust import CalibrationFacts, OmissionFacts, PhaseFacts, SignFacts, WatchFacts
 
 SUMMARY_JSON: Final = "summary.json"
 SCHEMA_FILE: Final = "summary.schema.json"
@@ -38,16 +42,26 @@ Verdict = Literal["valid", "suspect", "invalid"]
 
 
 class Validity(BaseModel):
-    """Whether the figures can be trusted, and why not."""
+    """Whether the figures can be trusted, and why not.
+
+    `signs` is every sign as it was measured, with its limits (empty for a test as a whole); `near` says what is close
+    to a limit of this machine or of a sign and `not_watched` what nobody looked at: neither is a verdict.
+    """
 
     model_config = MODEL
 
     verdict: Verdict
     reasons: tuple[str, ...] = ()
+    signs: tuple[SignFacts, ...] = ()
+    near: tuple[str, ...] = ()
+    not_watched: tuple[str, ...] = ()
 
 
 class ServiceSummary(BaseModel):
-    """One service in one test. `sanity` is null where a version wrote the records that did not look at texts."""
+    """One service in one test. `sanity` is null where a version wrote the records that did not look at texts.
+
+    `sessions` and `turns` are of tests whose workload is sessions.
+    """
 
     model_config = MODEL
 
@@ -63,6 +77,12 @@ class ServiceSummary(BaseModel):
     cost: CostFacts | None
     validity: Validity
     sanity: SanityFacts | None = None
+    sessions: SessionFacts | None = None
+    turns: tuple[TurnFacts, ...] = ()
+    server: ServerFacts | None = None
+    phases: PhaseFacts | None = None
+    omission: OmissionFacts | None = None
+    notes: tuple[str, ...] = ()
 
 
 class TestSummary(BaseModel):
@@ -80,6 +100,8 @@ class TestSummary(BaseModel):
     points: Annotated[tuple[JsonValue, ...], Field(max_length=0, description="points of a sweep; none yet")] = ()
     services: dict[str, ServiceSummary]
     validity: Validity
+    calibration: CalibrationFacts | None = None
+    watch: WatchFacts | None = None
 
 
 class Summary(BaseModel):

@@ -7,10 +7,15 @@ The last sign is ours beyond that table: a share of a long window hides a single
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Level = Literal["valid", "suspect", "invalid"]
 _ORDER: tuple[Level, ...] = ("valid", "suspect", "invalid")
+NEAR: Final = 0.8  # of the way to a limit
+_MERGED: Final = "{:.1%} of first tokens came in reads that held later ones too"
+_WAITED: Final = "workers waited for a CPU {:.1%} of the window"
+_WINDOW: Final = "the steady window was {:.0%} of the one asked for"
+_STALL: Final = "a worker could not run for {:.0f} ms at a stretch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,45 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """One sign as it was measured: its value (None: not judged), its limits, and how it was judged by them.
+
+    `best` is the value of an undisturbed run: a sign is near when it is `NEAR` of the way from there to a limit.
+    """
+
+    sign: str
+    value: float | None
+    unit: str
+    suspect: float
+    invalid: float
+    best: float
+    text: str
+
+    @property
+    def level(self) -> Level | None:
+        """The level by its limits; the limit itself still passes."""
+        if self.value is None:
+            return None
+        sense = 1 if self.suspect >= self.best else -1
+        if sense * (self.value - self.invalid) > 0:
+            return "invalid"
+        return "suspect" if sense * (self.value - self.suspect) > 0 else "valid"
+
+    @property
+    def near(self) -> bool:
+        """Whether it is valid, and at least `NEAR` of the way to being suspect."""
+        if self.value is None or self.level != "valid":
+            return False
+        return abs(self.value - self.best) >= NEAR * abs(self.suspect - self.best)
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
-    """The worst level found and everything that led to it."""
+    """The worst level found, everything that led to it, and every sign as it was measured."""
 
     verdict: Level
     findings: tuple[Finding, ...]
+    signs: tuple[Sign, ...] = ()
 
     @property
     def reasons(self) -> list[str]:
@@ -50,51 +89,53 @@ class Judgement:
         ranked = sorted(self.findings, key=lambda finding: -_ORDER.index(finding.level))
         return [finding.text for finding in ranked]
 
+    @property
+    def near(self) -> list[str]:
+        """What is valid and near its limit, in words."""
+        return [f"near its limit of {shown(sign.suspect, sign.unit)}: {sign.text}" for sign in self.signs if sign.near]
 
-def _over(value: float, suspect: float, invalid: float) -> Level:
-    return "invalid" if value > invalid else "suspect" if value > suspect else "valid"
+
+def shown(value: float, unit: str) -> str:
+    """Return a value of a sign, or one of its limits, as a reader sees it."""
+    return f"{100 * value:.3g} %" if unit == "share" else f"{value:.3g} {unit}"
 
 
-def _under(value: float, suspect: float, invalid: float) -> Level:
-    return "invalid" if value < invalid else "suspect" if value < suspect else "valid"
+def signs_of(facts: Facts) -> tuple[Sign, ...]:
+    """Return every sign with its limits. Those of the send lag grow with the median TTFT."""
+    median = facts.ttft_median_ms or 0.0
+    few = facts.send_lag_p99_ms is None
+    lag = facts.send_lag_median_ms if few else facts.send_lag_p99_ms
+    late = f"requests were sent late: send_lag {'median' if few else 'p99'} {{:.1f}} ms"
+
+    def sign(name: str, value: float | None, unit: str, limits: tuple[float, float], text: str) -> Sign:
+        best = 0.0 if limits[0] < limits[1] else 1.0
+        return Sign(name, value, unit, *limits, best, "" if value is None else text.format(value))
+
+    return (
+        sign("send_lag", lag, "ms", (max(2.0, 0.01 * median), max(10.0, 0.05 * median)), late),
+        sign("rate", facts.rate_sent_over_asked, "share", (0.99, 0.95), _sent_words(facts)),
+        sign("merged_reads", facts.merged_first_token_share, "share", (0.01, 0.05), _MERGED),
+        sign("worker_wait", facts.worker_wait_share, "share", (0.02, 0.10), _WAITED),
+        sign("clock_step", facts.clock_step_ms, "ms", (1.0, 10.0), "the wall clock stepped by {:.1f} ms"),
+        sign("window", facts.window_over_asked, "share", (0.80, 0.50), _WINDOW),
+        sign("stall", facts.longest_stall_ms, "ms", (100.0, 500.0), _STALL),
+    )
+
+
+def _sent_words(facts: Facts) -> str:
+    """Say the share sent, with the digits that tell a share just below 1 from 1."""
+    share = facts.rate_sent_over_asked
+    digits = 2 if share is not None and share > 0.985 else 1
+    return f"only {{:.{digits}%}} of the rate asked for was sent"
 
 
 def judge(facts: Facts) -> Judgement:
     """Judge one service in one test."""
-    found: list[Finding] = []
-
-    def note(sign: str, level: Level, text: str) -> None:
-        if level != "valid":
-            found.append(Finding(sign, level, text))
-
-    for lag, statistic in ((facts.send_lag_p99_ms, "p99"), (facts.send_lag_median_ms, "median")):
-        if lag is not None:
-            median = facts.ttft_median_ms or 0.0
-            level = _over(lag, max(2.0, 0.01 * median), max(10.0, 0.05 * median))
-            note("send_lag", level, f"requests were sent late: send_lag {statistic} {lag:.1f} ms")
-    if facts.rate_sent_over_asked is not None:
-        level = _under(facts.rate_sent_over_asked, 0.99, 0.95)
-        note("rate", level, f"only {facts.rate_sent_over_asked:.1%} of the rate asked for was sent")
-    if facts.merged_first_token_share is not None:
-        level = _over(facts.merged_first_token_share, 0.01, 0.05)
-        note(
-            "merged_reads",
-            level,
-            f"{facts.merged_first_token_share:.1%} of first tokens came in reads that held later ones too",
-        )
-    if facts.worker_wait_share is not None:
-        level = _over(facts.worker_wait_share, 0.02, 0.10)
-        note("worker_wait", level, f"workers waited for a CPU {facts.worker_wait_share:.1%} of the window")
-    if facts.clock_step_ms is not None:
-        level = _over(facts.clock_step_ms, 1.0, 10.0)
-        note("clock_step", level, f"the wall clock stepped by {facts.clock_step_ms:.1f} ms")
-    if facts.window_over_asked is not None:
-        level = _under(facts.window_over_asked, 0.80, 0.50)
-        note("window", level, f"the steady window was {facts.window_over_asked:.0%} of the one asked for")
-    if facts.longest_stall_ms is not None:
-        level = _over(facts.longest_stall_ms, 100.0, 500.0)
-        note("stall", level, f"a worker could not run for {facts.longest_stall_ms:.0f} ms at a stretch")
-    return Judgement(worst(finding.level for finding in found), tuple(found))
+    signs = signs_of(facts)
+    found = tuple(
+        Finding(one.sign, level, one.text) for one in signs if (level := one.level) is not None and level != "valid"
+    )
+    return Judgement(worst(finding.level for finding in found), found, signs)
 
 
 def worst(levels: Iterable[Level]) -> Level:
