@@ -1,9 +1,9 @@
 """The journal: what a running benchmark has seen so far, in append-only files that survive kill -9 at any byte.
 
-Three Arrow IPC streams, requests.arrow, chunks.arrow and workers.arrow: a schema, then record batches, each handed to
-the operating system in one write. A batch that was cut off is dropped on reading, and every batch before it is whole.
-Categories are plain strings here, so that no batch needs a dictionary from another. Turning a journal into Parquet is
-the business of `finalise`.
+Three Arrow IPC streams, requests.arrow, chunks.arrow and workers.arrow, are the decoder's; a fourth, server.arrow, is
+written by the coordinator. Each is a schema, then record batches, each handed to the operating system in one write.
+A batch that was cut off is dropped on reading, and every batch before it is whole. Categories are plain strings here,
+so that no batch needs a dictionary from another. Turning a journal into Parquet is the business of `finalise`.
 """
 
 import fcntl
@@ -105,6 +105,32 @@ class JournalWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class ServerJournal:
+    """Writes the part of a journal that holds what the servers told of themselves. Not for use by several threads.
+
+    Raises:
+        RunFolderError: there is such a part already.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._stream = _RowStream(directory, "server", SAMPLE_ROWS)
+
+    def add(self, row: Sequence[object]) -> None:
+        """Add one sample: values in the order of SERVER_SAMPLE_COLUMNS, None for null."""
+        if self._stream.add(row):
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything buffered to the operating system."""
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Write out the rest, mark the stream as ended, and bring it to the disk."""
+        self.flush()
+        self._stream.close()
 
 
 def wait_for_writer(directory: Path, *, seconds: float) -> bool:
@@ -234,7 +260,8 @@ def _bits(flags: npt.NDArray[np.bool_]) -> "pa.Buffer":
 def read_journal(directory: Path, part: Part = "requests") -> Iterator["pa.RecordBatch"]:
     """Yield the whole batches of one part of a journal, in order; a cut-off tail is left out.
 
-    A journal that is being written may be read at any time. A part that is not there has no batches.
+    A journal that is being written may be read at any time. A part that is not there has no batches. Columns that an
+    older version did not write are null.
 
     Raises:
         RunFolderError: the stream is whole but not one of ours (another version's columns).
@@ -247,7 +274,8 @@ def read_journal(directory: Path, part: Part = "requests") -> Iterator["pa.Recor
             reader = pa.ipc.open_stream(source)
         except pa.ArrowInvalid:
             return
-        if not reader.schema.equals(journal_schema(part)):
+        missing = _missing_columns(reader.schema, part)
+        if missing is None:
             raise RunFolderError(f"{path} was written by another version", hint="Read it with the version it names.")
         while True:
             try:
@@ -259,7 +287,27 @@ def read_journal(directory: Path, part: Part = "requests") -> Iterator["pa.Recor
                 if error.errno:
                     raise
                 return
-            yield batch
+            yield _with_nulls(batch, journal_schema(part)) if missing else batch
+
+
+def _missing_columns(found: pa.Schema, part: Part) -> frozenset[str] | None:
+    """Return the columns that this stream was written without, by a version that did not know them: they may be null.
+    None when it differs in any other way.
+    """
+    ours = journal_schema(part)
+    missing = frozenset(ours.names) - frozenset(found.names)
+    known = pa.schema([column for column in ours if column.name not in missing])
+    nullable = all(ours.field(name).nullable for name in missing)
+    return missing if nullable and found.equals(known) else None
+
+
+def _with_nulls(batch: "pa.RecordBatch", schema: pa.Schema) -> "pa.RecordBatch":
+    """Return the batch with the columns of this schema that it lacks, all null."""
+    columns = [
+        batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def count_requests(directory: Path) -> int:

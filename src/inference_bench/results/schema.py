@@ -9,6 +9,7 @@ from inference_bench import __version__
 from inference_bench.metrics.records import (
     CHUNK_COLUMNS,
     REQUEST_COLUMNS,
+    SERVER_SAMPLE_COLUMNS,
     WORKER_SAMPLE_COLUMNS,
     Column,
     ColumnKind,
@@ -17,11 +18,12 @@ from inference_bench.metrics.records import (
 SCHEMA_VERSION: Final = 1
 TOOL: Final = f"vllm-benchmark {__version__}"
 
-Part = Literal["requests", "chunks", "workers"]
+Part = Literal["requests", "chunks", "workers", "server"]
 PART_COLUMNS: Final[dict[Part, tuple[Column, ...]]] = {
     "requests": REQUEST_COLUMNS,
     "chunks": CHUNK_COLUMNS,
     "workers": WORKER_SAMPLE_COLUMNS,
+    "server": SERVER_SAMPLE_COLUMNS,
 }
 
 _PLAIN: Final[dict[ColumnKind, "pa.DataType"]] = {

@@ -15,6 +15,7 @@ from inference_bench.visualization.charts.errors import error_breakdown
 from inference_bench.visualization.charts.forest import comparison_chart
 from inference_bench.visualization.charts.load import load_dashboard
 from inference_bench.visualization.charts.radar import performance_radar
+from inference_bench.visualization.charts.server_series import server_series
 from inference_bench.visualization.charts.timeline import requests_over_time
 from inference_bench.visualization.charts.ttft import ttft_analysis
 from inference_bench.visualization.charts.waterfall import client_server_waterfall
@@ -51,6 +52,7 @@ class BenchmarkVisualizer:
             token_cadence(data, styles),
             error_breakdown(data, styles),
             client_server_waterfall(data, styles),
+            server_series(data, styles),
         )
 
     def write_html(self, directory: Path) -> list[Path]:

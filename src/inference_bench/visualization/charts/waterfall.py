@@ -1,4 +1,8 @@
-"""The client's time against what the server itself told: queue, prefill, decode beside TTFT and the stream."""
+"""The client's time against what the server itself told: parts that add up, or medians side by side.
+
+Where what the server told is of the very requests that we measured, its means are parts of ours (see `server_parts`).
+Else the medians of what single answers told stand beside TTFT and the stream.
+"""
 
 from typing import Final, NamedTuple
 
@@ -7,6 +11,7 @@ import plotly.graph_objects as go
 from inference_bench.results.summary import ServiceSummary, TestSummary
 from inference_bench.results.summary_parts import UpperTail
 from inference_bench.visualization.chart import Chart, axis_title, figure, missing, shown
+from inference_bench.visualization.charts.server_parts import reconciled_test, server_parts
 from inference_bench.visualization.run_data import RunData
 from inference_bench.visualization.theme import NEUTRAL, WAITING, ServiceStyle
 
@@ -29,7 +34,10 @@ class _Part(NamedTuple):
 
 
 def client_server_waterfall(data: RunData, _styles: dict[str, ServiceStyle]) -> Chart:
-    """Return the waterfall of the first test in which a server told its times."""
+    """Return the parts that add up, of the heaviest test that has them, else medians of the first that tells some."""
+    reconciled = reconciled_test(data)
+    if reconciled is not None:
+        return server_parts(data, reconciled, NAME, TITLE)
     for test in data.tests:
         told = [service for service in data.services if service in test.services and _tells(test.services[service])]
         if told:
