@@ -10,6 +10,8 @@ from inference_bench.workloads.choices import did_you_mean, normalised, shown
 from inference_bench.workloads.items import PooledWorkload, WorkItem, Workload
 from inference_bench.workloads.prompt_file import read_prompt_file
 from inference_bench.workloads.session_sources import scripted_sessions
+from inference_bench.workloads.synthetic import synthetic_workload
+from inference_bench.workloads.tokens import FileTokenCounter, TokenCounter
 
 if TYPE_CHECKING:
     from inference_bench.config.models import WorkloadSettings
@@ -17,15 +19,27 @@ if TYPE_CHECKING:
 _CATEGORIES_SHOWN = 20
 
 
-def build_workload(settings: "WorkloadSettings", *, seed: int) -> Workload:
+def build_workload(settings: "WorkloadSettings", *, seed: int, counter: TokenCounter | None = None) -> Workload:
     """Return the workload that `settings` describe; equal settings and seed give equal work for every index.
 
-    ConfigError when the category does not exist, or when a prompt file cannot be read or holds something else.
+    `counter` counts tokens where lengths matter (`counts_tokens` says whether they do); a tokenizer file that the
+    settings name goes first. Without either, lengths are approximate, and the workload's notes say so.
+
+    ConfigError when the category does not exist, or when a file cannot be read or holds something else.
     """
-    return _BUILDERS[settings.kind](settings, seed)
+    if settings.tokenizer is not None:
+        counter = FileTokenCounter(Path(settings.tokenizer))
+    return _BUILDERS[settings.kind](settings, seed, counter)
 
 
-def _built_in(settings: "WorkloadSettings", seed: int) -> Workload:
+def counts_tokens(settings: "WorkloadSettings") -> bool:
+    """Whether a workload of these settings asks somebody to count tokens, and no tokenizer file was named for it."""
+    composed = settings.kind in ("synthetic", "trace") or settings.prompt_tokens is not None
+    answers = settings.kind == "sharegpt" and settings.output_tokens is None
+    return settings.tokenizer is None and (composed or answers)
+
+
+def _built_in(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | None) -> Workload:
     known = categories()
     wanted = normalised(settings.category or MIXED)
     if wanted not in known:
@@ -34,10 +48,8 @@ def _built_in(settings: "WorkloadSettings", seed: int) -> Workload:
     return PooledWorkload(name=name, items=known[wanted], seed=seed)
 
 
-def _from_file(settings: "WorkloadSettings", seed: int) -> Workload:
-    if settings.path is None:
-        raise ConfigError("workload.path: is needed by the workload kind file", key="workload.path")
-    path = Path(settings.path)
+def _from_file(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | None) -> Workload:
+    path = _path(settings)
     items = read_prompt_file(path)
     name = f"file {path.name}"
     if settings.category is not None:
@@ -49,8 +61,24 @@ def _from_file(settings: "WorkloadSettings", seed: int) -> Workload:
     return PooledWorkload(name=name, items=items, seed=seed)
 
 
-def _sessions(settings: "WorkloadSettings", seed: int) -> Workload:
+def _sessions(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | None) -> Workload:
     return scripted_sessions(settings, seed)
+
+
+def _synthetic(settings: "WorkloadSettings", seed: int, counter: TokenCounter | None) -> Workload:
+    return synthetic_workload(settings, seed, counter)
+
+
+def _trace(settings: "WorkloadSettings", seed: int, counter: TokenCounter | None) -> Workload:
+    from inference_bench.workloads.traces import trace_workload  # noqa: PLC0415 - brings NumPy and PyArrow along
+
+    return trace_workload(_path(settings), seed, counter, unique=settings.cache == "unique")
+
+
+def _path(settings: "WorkloadSettings") -> Path:
+    if settings.path is None:
+        raise ConfigError(f"workload.path: is needed by the workload kind {settings.kind}", key="workload.path")
+    return Path(settings.path)
 
 
 def _by_category(items: Sequence[WorkItem]) -> dict[str, list[WorkItem]]:
@@ -71,8 +99,10 @@ def _no_category(wanted: str, known: Mapping[str, object], whose: str, *, file: 
     )
 
 
-_BUILDERS: Mapping[str, Callable[["WorkloadSettings", int], Workload]] = {
+_BUILDERS: Mapping[str, Callable[["WorkloadSettings", int, TokenCounter | None], Workload]] = {
     "built-in": _built_in,
     "file": _from_file,
     "sessions": _sessions,
+    "synthetic": _synthetic,
+    "trace": _trace,
 }
