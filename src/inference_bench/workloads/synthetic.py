@@ -95,12 +95,11 @@ def synthetic_workload(settings: "WorkloadSettings", seed: int, counter: TokenCo
 
     Raises ConfigError when a prompt has no room for what it must hold, or the counter cannot count.
     """
-    if settings.prompt_tokens is None:
-        raise ConfigError(
-            "workload.prompt_tokens: is needed by the workload kind synthetic", key="workload.prompt_tokens"
-        )
+    lengths = settings.prompt_tokens
+    if lengths is None:
+        raise ConfigError("workload.prompt_tokens: is needed by the kind synthetic", key="workload.prompt_tokens")
     composer, unique = composer_for(counter), settings.cache == "unique"
-    _check_room(settings.prompt_tokens, settings.shared_prefix, composer, unique)
+    _check_room(lengths, settings.shared_prefix, composer, unique)
     prompt = LengthLaw(lengths, "prompt_tokens")
     output = None if settings.output_tokens is None else LengthLaw(settings.output_tokens, "output_tokens")
 
