@@ -46,7 +46,8 @@ class ChatRequest:
 
     `max_tokens` is the wanted output length; `exact_length` asks the engine for exactly that many tokens where its
     protocol can (vLLM's ignore_eos), and is an upper bound elsewhere. `seed` of None leaves sampling unseeded.
-    `request_id` travels in the X-Request-Id header.
+    `request_id` travels in the X-Request-Id header. `conversation`: more turns follow or went before, so that even a
+    single message goes where the others go.
     """
 
     messages: tuple[Message, ...]
@@ -56,6 +57,7 @@ class ChatRequest:
     exact_length: bool = True
     stream: bool = True
     request_id: str | None = None
+    conversation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,12 @@ def samples_of(shapes: Mapping[str, TestShape]) -> tuple[ChatRequest, ...]:
     """Return the first request of every test, without its unique prefix: what a service will be asked."""
     firsts = [(shape, shape.workload.item(0)) for shape in shapes.values()]
     return tuple(
-        ChatRequest(item.messages, item.max_tokens or shape.max_tokens, temperature=shape.temperature)
+        ChatRequest(
+            item.messages,
+            item.max_tokens or shape.max_tokens,
+            temperature=shape.temperature,
+            conversation=shape.conversation,
+        )
         for shape, item in firsts
     )
 

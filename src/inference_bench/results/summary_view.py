@@ -24,6 +24,8 @@ _STATISTICS: Final = (
     ("Output tokens p50", "output_tokens", "p50"),
 )
 
+_TURNS_SHOWN: Final = 5  # of a session; summary.json has them all
+
 
 def number(value: float | None) -> str:
     """Return a figure with about three digits that mean something; a dash when it is missing."""
@@ -81,6 +83,9 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
         add("Requests/s", lambda service: number(service.throughput.requests_per_s))
         add("Output tokens/s", lambda service: number(service.throughput.output_tokens_per_s))
         add("In flight mean / max", _in_flight)
+    for place in range(min(_TURNS_SHOWN, max((len(service.turns) for service in services), default=0))):
+        add(f"Turn {place + 1} TTFT p50, ms", partial(_turn_ttft, place=place))
+    add("Turnaround p50 / p99, ms", _turnaround)
     add("Goodput, requests/s", lambda service: number(service.goodput.requests_per_s if service.goodput else None))
     add("Goodput attainment", lambda service: percent(service.goodput.attainment if service.goodput else None))
     add("Cost per 1M output tokens", _cost)
@@ -101,6 +106,23 @@ def _sound(service: ServiceSummary) -> str:
     if service.sanity is None:
         return MISSING
     return f"{percent(service.sanity.sound_rate)}{' (!)' if service.sanity.flagged else ''}"
+
+
+def _turn_ttft(service: ServiceSummary, *, place: int) -> str:
+    """Return a turn's TTFT with the length of its prompt, which grows with the conversation."""
+    found = next((turn for turn in service.turns if turn.turn == place), None)
+    if found is None or found.ttft_ms is None:
+        return MISSING
+    length = "" if found.prompt_tokens is None else f" ({number(found.prompt_tokens)} tokens)"
+    return f"{number(found.ttft_ms)}{length}"
+
+
+def _turnaround(service: ServiceSummary) -> str:
+    """Return what this client took between an answer and the next turn, beyond the think time."""
+    found = service.sessions
+    if found is None or found.turnaround_p50_ms is None:
+        return MISSING
+    return f"{number(found.turnaround_p50_ms)} / {number(found.turnaround_p99_ms)}"
 
 
 def _met(service: ServiceSummary, *, metric: str, name: str, target: float) -> str:

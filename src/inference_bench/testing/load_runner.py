@@ -15,7 +15,6 @@ from inference_bench.testing.pool import JobTuple
 from inference_bench.testing.rendering import TestShape
 from inference_bench.testing.sessions import session_turn
 from inference_bench.testing.stages import LEAD_NS, run_stage
-from inference_bench.workloads.sessions import SessionWorkload
 
 _NANOSECONDS = 1_000_000_000
 
@@ -31,7 +30,7 @@ async def run_load(context: RunContext, plan: LoadPlan, shape: TestShape) -> Ran
         planned = turn.requests or len(plan.intended(turn.round_no))
         context.watcher.turn_began(plan.name, name, turn.round_no, turn.steady_seconds, planned)
         run_turn = _open_turn if plan.open_loop else _closed_turn
-        if isinstance(shape.workload, SessionWorkload):
+        if shape.conversation:
             run_turn = session_turn
         window, interrupted = await run_turn(context, plan, shape, turn)
         context.record_window(plan.name, name, window)

@@ -15,6 +15,7 @@ from inference_bench.testing.frames import RequestMeta
 from inference_bench.testing.pool import JobTuple
 from inference_bench.workloads.items import Workload
 from inference_bench.workloads.prefix import unique_prefix, with_prefix
+from inference_bench.workloads.sessions import SessionWorkload
 
 ROUND_STRIDE = 10_007  # rounds go on elsewhere in the prompts instead of asking the first few again and again
 
@@ -55,6 +56,11 @@ class TestShape:
     def scope(self) -> str:
         """The test's name in the prefixes: a round that is begun anew must not be answered out of a prefix cache."""
         return f"{self.name}/again-{self.again}" if self.again else self.name
+
+    @property
+    def conversation(self) -> bool:
+        """Whether the workload is sessions of several turns."""
+        return isinstance(self.workload, SessionWorkload)
 
     def item_number(self, round_no: int, index: int) -> int:
         """Return which item of the workload a request of a round asks."""
@@ -152,6 +158,7 @@ class Renderer:
             temperature=shape.temperature,
             seed=(self._seed + place.index) & 0x7FFFFFFF,
             request_id=request_id,
+            conversation=shape.conversation,
         )
         wire = sut.client.render(request, sut.endpoint.model)
         meta = RequestMeta(

@@ -51,8 +51,11 @@ def messages_of(request: ChatRequest) -> list[dict[str, str]]:
 def single_prompt(request: ChatRequest) -> str | None:
     """Return the text of a request that is one user message; None for a conversation.
 
-    Only such a request can go to a route that takes bare text: joining turns would invent a chat template.
+    Only such a request can go to a route that takes bare text: joining turns would invent a chat template. The first
+    turn of a conversation goes where the later ones must go, or the server would read two different beginnings.
     """
+    if request.conversation:
+        return None
     if len(request.messages) == 1 and request.messages[0].role == "user":
         return request.messages[0].content
     return None
