@@ -21,12 +21,13 @@ FILES = {
     "executive_report.html",
     "report.md",
     "requests.parquet",
+    "server_metrics.parquet",
     "summary.csv",
     "summary.json",
     "test_manifest.json",
     "worker_samples.parquet",
 }
-TABLES = ("chunks.parquet", "requests.parquet", "worker_samples.parquet")
+TABLES = ("chunks.parquet", "requests.parquet", "server_metrics.parquet", "worker_samples.parquet")
 TTFT = {"iterations": 4, "warmup_requests": 1, "max_tokens": 5}
 TIMING = "ttft-ms=30,itl-ms=12"
 # A stamp is the kernel's wall clock brought to the monotonic one; between samples of their distance a clock may drift.

@@ -28,6 +28,7 @@ NAMES = [
     "token_cadence",
     "errors",
     "client_server_waterfall",
+    "server_series",
 ]
 
 
@@ -118,8 +119,8 @@ def test_errors_are_counted_by_class_and_service(run: Run, charts: dict[str, Cha
 
 def test_the_waterfall_shows_only_what_was_told(charts: dict[str, Chart]) -> None:
     rows = {str(row) for trace in figure(charts["client_server_waterfall"]).data for row in trace.y}
-    assert rows == {"ollama<br>client", "ollama<br>server"}
-    assert "vllm, tgi told nothing" in charts["client_server_waterfall"].caption
+    assert rows == {"ollama"}
+    assert "Nothing to be put beside ours: vllm, tgi." in charts["client_server_waterfall"].caption
 
 
 def test_what_is_drawn_is_bounded(run: Run, tmp_path: Path) -> None:

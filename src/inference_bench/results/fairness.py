@@ -7,7 +7,7 @@ Before a run: model_names, model_size, quantisation, dtype, kv_cache_dtype, cont
 admission, prefix_caching, exact_length, chat_template, network_path, tls, same_address, shared_host, client_host,
 way, port_forward, replicas, accelerators, cpu_limit, memory_limit, shared_node, simulated_mix, version, protocol,
 untold. After it, each with its test: output_length, output_tokens_untold,
-length_not_exact, prompt_tokens, truncated, success_rate, cached_prompts, cold_start.
+length_not_exact, prompt_tokens, truncated, success_rate, cached_prompts, cold_start, others_served.
 """
 
 from collections.abc import Mapping, Sequence

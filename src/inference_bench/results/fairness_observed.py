@@ -47,6 +47,7 @@ def observed_notes(
         *_success(test),
         *(_cached(of_test) if unique else ()),
         *_cold_starts(test),
+        *_others(test),
     ]
     return [one.model_copy(update={"test": test.name}) for one in found]
 
@@ -56,6 +57,14 @@ def _output_lengths(test: TestSummary) -> Iterator[FairnessNote]:
     if told and lengths_differ(min(told.values()), max(told.values())):
         said = f"median output lengths in tokens differ: {_figures(told)}; so {_LENGTH_METRICS} are not comparable"
         yield note("output_length", told, said, "warning")
+
+
+def _others(test: TestSummary) -> Iterator[FairnessNote]:
+    """The server counted more requests than we sent: somebody else had a part of it while it was measured."""
+    named = [name for name, service in test.services.items() if service.server is not None and service.server.others]
+    if named:
+        said = f"{' and '.join(named)} worked for others too while being measured, by the server's own count"
+        yield note("others_served", named, said, "warning")
 
 
 def _untold_lengths(test: TestSummary) -> Iterator[FairnessNote]:

@@ -3,6 +3,7 @@
 import unicodedata
 
 from inference_bench.results.manifest import Manifest
+from inference_bench.results.server_facts import server_lines
 from inference_bench.results.summary import Summary, TestSummary
 from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
 
@@ -36,7 +37,8 @@ def _test(test: TestSummary) -> list[str]:
     lines += ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for label, cells in rows(test):
         lines.append("| " + " | ".join(escaped(cell) for cell in (label, *cells)) + " |")
-    return lines
+    told = server_lines({name: service.server for name, service in test.services.items()})
+    return lines + (["", *(f"- {escaped(line)}" for line in told)] if told else [])
 
 
 def escaped(text: str) -> str:

@@ -1,6 +1,7 @@
 """What a server said of itself while it was measured, as the summary keeps it. Missing values are null, never 0."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
@@ -61,7 +62,7 @@ class ServerFacts(BaseModel):
     warm-ups not): its counters are read when nothing is under way. `requests` is how many we sent in these turns (null
     where no turn was told), `counted` how many the server says to have ended in them. `source` says from where `parts`
     and `first_token` come; what stands in each answer is of the steady windows. Both are null where the server's
-    figures are not of our requests alone, or tell no part: see `notes`.
+    figures are not of our requests alone, or tell no part: see `notes`. `others`: somebody else used the server.
     """
 
     model_config = MODEL
@@ -81,11 +82,12 @@ class ServerFacts(BaseModel):
     source: Source | None = None
     parts: PartFacts | None = None
     first_token: PartFacts | None = None
+    others: bool = False
     notes: tuple[str, ...] = ()
 
 
 # Of a part its field and its name, in the order of time.
-PART_NAMES = (
+PART_NAMES: Final = (
     ("queue_ms", "queue"),
     ("load_ms", "model load"),
     ("prefill_ms", "prefill"),
@@ -102,6 +104,16 @@ def parts_line(parts: PartFacts) -> str:
     """Return the parts in one line, as in "of 812 ms mean: queue 300, prefill 40, decode 460, network 10, client 2"."""
     told = [f"{name} {_ms(value)}" for field, name in PART_NAMES if (value := getattr(parts, field)) is not None]
     return f"of {_ms(parts.whole_ms)} ms mean: {', '.join(told)}"
+
+
+def server_lines(facts: Mapping[str, ServerFacts | None]) -> list[str]:
+    """Return what the servers of one test told, by service: the parts in a line, then each note."""
+    lines: list[str] = []
+    for name, one in facts.items():
+        if one is not None:
+            lines += [f"{name}: {parts_line(one.parts)}"] if one.parts is not None else []
+            lines += [f"{name}: {note}" for note in one.notes]
+    return lines
 
 
 def _ms(value: float) -> str:

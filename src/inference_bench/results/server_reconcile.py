@@ -79,6 +79,7 @@ def server_facts_of(
         source=None if parts is None or told is None else told.source,
         parts=parts,
         first_token=first,
+        others=counts.others,
         notes=tuple(notes),
     )
 
@@ -92,8 +93,9 @@ class _Counts:
     sent: int
     ok: int
     counted: int | None
-    usable: bool
-    notes: list[str]
+    usable: bool = False
+    others: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, columns: RequestColumns, turns: Sequence[Turn]) -> "_Counts":
@@ -109,7 +111,7 @@ class _Counts:
                 if name.endswith(("_total", "_sum", "_count")):
                     grown[name] = grown.get(name, 0.0) + (turn.grown(name) or 0.0)
         back = any((turn.grown(name) or 0.0) < 0 for turn in turns for name in grown)
-        found = cls({} if back else grown, rows, int(rows.sum()), int(ok.sum()), None, usable=False, notes=[])
+        found = cls({} if back else grown, rows, int(rows.sum()), int(ok.sum()), None)
         if back:
             found.notes.append("its counters went back: it was started again, or several servers share this address")
         else:
@@ -149,7 +151,7 @@ class _Counts:
             self._say_others(f"the server counted {counted:,.0f} output tokens, we received {ours:,}")
 
     def _say_others(self, text: str) -> None:
-        self.usable = False
+        self.usable, self.others = False, True
         self.notes.append(f"someone else used the server: {text}; its figures are not put beside ours")
 
     def mean(self, name: str) -> MeanFacts | None:

@@ -17,6 +17,7 @@ from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Listing, Run, shown_status
 from inference_bench.results.gates import read_gates
 from inference_bench.results.journal import count_requests
+from inference_bench.results.server_facts import server_lines
 from inference_bench.results.summary import ServiceSummary, TestSummary, read_summary
 from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
 from inference_bench.results.tables import outcome_counts
@@ -160,6 +161,8 @@ def print_test(test: TestSummary) -> None:
     services = list(test.services.items())
     for start in range(0, len(services), _SERVICES_ABREAST):
         console.print(_figures_table(test, dict(services[start : start + _SERVICES_ABREAST])))
+    for line in server_lines({name: service.server for name, service in services}):
+        console.print(Text(clean(line, limit=500)), soft_wrap=True)
 
 
 def _figures_table(test: TestSummary, services: dict[str, ServiceSummary]) -> Table:
