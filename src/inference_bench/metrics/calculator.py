@@ -14,7 +14,8 @@ from inference_bench.metrics.chunks import ChunkSource, ChunkTable
 from inference_bench.metrics.columns import Floats, Ints, RequestColumns
 from inference_bench.metrics.definitions import METRICS, Metric
 from inference_bench.metrics.distribution import Distribution, describe
-from inference_bench.metrics.gaps import Gaps, chunk_gaps, grouped_gaps, token_gaps
+from inference_bench.metrics.gaps import Gaps, chunk_gaps, gathered_gaps, grouped_gaps, token_gaps
+from inference_bench.metrics.gathering import Gathering
 from inference_bench.metrics.goodput import Goodput, PerRequestLimits, goodput
 from inference_bench.metrics.throughput import Throughput, throughput
 from inference_bench.metrics.windows import Windows, checked, in_window, total_seconds
@@ -130,8 +131,8 @@ class MetricsCalculator:
         metric = METRICS[metric_id]
         good = int(np.count_nonzero(self._good))
         if metric.compute is None:
-            gaps = self._gaps(metric)
-            return describe(gaps.values, missing=good - gaps.requests, better=metric.better, pooled=True)
+            gathering, requests = self._gathered(metric_id)
+            return gathering.describe(missing=good - requests, better=metric.better)
         values = self.values(metric_id)
         return describe(values, missing=good - int(values.size), better=metric.better)
 
@@ -145,10 +146,15 @@ class MetricsCalculator:
         wanted = np.sort(self._columns.whole("seq").value[self._good])
         return {"icl_ms": chunk_gaps, "itl_ms": token_gaps}[metric.id](self._chunks, wanted)
 
+    def _gathered(self, metric_id: str) -> tuple[Gathering, int]:
+        if self._chunks is None:
+            return Gathering(), 0
+        return gathered_gaps(metric_id, self._chunks, np.sort(self._columns.whole("seq").value[self._good]))
+
     def zero_gap_share(self) -> float | None:
         """Return the share of icl gaps that are 0 (chunks with one stamp); None without gaps."""
-        gaps = self.values("icl_ms")
-        return float(np.count_nonzero(gaps == 0) / gaps.size) if gaps.size else None
+        gathering, _ = self._gathered("icl_ms")
+        return gathering.zeros / gathering.n if gathering.n else None
 
     def counts(self) -> RequestCounts:
         """Return how many requests of the window ended how."""

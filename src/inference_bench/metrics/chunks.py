@@ -16,6 +16,7 @@ from inference_bench.metrics.columns import Bools, Ints
 
 COLUMNS: Final = ("seq", "arrival_ns", "tokens")
 UNKNOWN: Final = -1
+HELD_CHUNKS: Final = 50_000_000  # half a gigabyte
 _SLICE_ROWS: Final = 131_072
 
 
@@ -58,29 +59,43 @@ class ChunkSource(Protocol):
 
 
 class ChunkTable:
-    """The chunks of one service in one test."""
+    """The chunks of one service in one test. More than HELD_CHUNKS are not held but read again each time."""
 
     def __init__(self, chunks: "pa.Table | ChunkSource") -> None:
         """Take chunks from a pa.Table with at least the columns `COLUMNS`, or from where they are stored."""
-        batches = _batches(chunks) if isinstance(chunks, pa.Table) else chunks.batches()
-        self._pieces = list(_whole_requests(batches))
-        numbers = [piece.numbers for piece in self._pieces]
-        if numbers and np.unique(np.concatenate(numbers)).size < sum(part.size for part in numbers):
+        self._source = chunks
+        self._pieces: list[Piece] | None = []
+        numbers = [np.empty(0, dtype=np.int64)]
+        held = 0
+        for piece in self._read():
+            numbers.append(piece.numbers)
+            held += piece.arrival_ns.size
+            if self._pieces is not None:
+                self._pieces.append(piece)
+                if held > HELD_CHUNKS:
+                    self._pieces = None
+        every = np.concatenate(numbers)
+        if np.unique(every).size < every.size:
             self._pieces = list(_whole_requests(_batches(self._put_together())))
 
     def pieces(self, wanted: Ints) -> Iterator[Piece]:
         """Yield the requests that are in `wanted`, piece by piece."""
-        for piece in self._pieces:
+        for piece in self._read() if self._pieces is None else self._pieces:
             found = piece.of(np.isin(piece.numbers, wanted))
             if found.numbers.size:
                 yield found
 
+    def _read(self) -> Iterator[Piece]:
+        source = self._source
+        return _whole_requests(_batches(source) if isinstance(source, pa.Table) else source.batches())
+
     def _put_together(self) -> pa.Table:
         """Return all chunks ordered by request, each request's in the order in which they stood."""
-        seq = np.concatenate([np.repeat(piece.numbers, piece.lengths) for piece in self._pieces])
+        pieces = list(self._read())
+        seq = np.concatenate([np.repeat(piece.numbers, piece.lengths) for piece in pieces])
         order = np.argsort(seq, kind="stable")
-        arrivals = np.concatenate([piece.arrival_ns for piece in self._pieces])
-        tokens = np.concatenate([piece.tokens for piece in self._pieces])
+        arrivals = np.concatenate([piece.arrival_ns for piece in pieces])
+        tokens = np.concatenate([piece.tokens for piece in pieces])
         return pa.table(dict(zip(COLUMNS, (seq[order], arrivals[order], tokens[order]), strict=True)))
 
 

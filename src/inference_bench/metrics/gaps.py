@@ -10,6 +10,7 @@ import numpy as np
 
 from inference_bench.metrics.chunks import ChunkTable, Piece
 from inference_bench.metrics.columns import NS_PER_MS, Bools, Floats, Ints
+from inference_bench.metrics.gathering import Gathering
 
 
 class Gaps(NamedTuple):
@@ -31,6 +32,18 @@ def token_gaps(chunks: ChunkTable, wanted: Ints) -> Gaps:
     the server) ends no gap: the time goes to the next chunk that brings tokens.
     """
     return _pooled(_token_gaps, chunks, wanted)
+
+
+def gathered_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints) -> tuple[Gathering, int]:
+    """Return the pooled gaps of icl_ms or itl_ms in bounded memory, and how many requests gave at least one."""
+    of_piece = {"icl_ms": _chunk_gaps, "itl_ms": _token_gaps}[metric_id]
+    gathering = Gathering()
+    requests = 0
+    for whole in chunks.pieces(wanted):
+        piece, values, _ = of_piece(whole)
+        gathering.add(values)
+        requests += int(np.count_nonzero(piece.lengths > 1))
+    return gathering, requests
 
 
 def grouped_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints, groups: Ints, count: int) -> list[Floats]:
