@@ -1,5 +1,7 @@
 """When turns of sessions are sent: never early, in order, nothing after the stop; and who is starved."""
 
+from itertools import accumulate
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,29 +23,37 @@ def job(seq: int, *, intended: int = 0) -> Job:
     return Job(seq, 0, b"", intended_ns=intended)
 
 
-@given(st.lists(st.integers(0, 1000), min_size=1, max_size=30), st.data())
+Turn = tuple[int, int]  # when it comes, when it is due
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 900), st.integers(0, 1000)), max_size=20),
+    st.lists(st.integers(1, 300), min_size=1, max_size=12),
+    st.integers(1, 1200),
+)
 def test_turns_go_in_the_order_of_their_due_times_never_early_and_never_from_the_stop_on(
-    due: list[int], data: st.DataObject
+    turns: list[Turn], steps: list[int], stop: int
 ) -> None:
-    stop = data.draw(st.integers(1, 1200))
-    schedule = SessionSchedule(stage(dict.fromkeys(range(len(due)), 0), stop=stop))
-    coming = list(enumerate(due))
-    sent: list[tuple[int, int]] = []
-    now = 0
-    while now <= 1300:
-        for _ in range(data.draw(st.integers(0, len(coming)))):
-            user, at = coming.pop()
-            schedule.add([(user, at, job(user))], now)
-        previous: tuple[int, int] | None = None
+    schedule = SessionSchedule(stage(dict.fromkeys(range(len(turns)), 0), stop=stop))
+    sent: set[int] = set()
+    before = -1
+    for now in accumulate(steps):
+        for user, (comes, due) in enumerate(turns):
+            if before < comes <= now:
+                schedule.add([(user, due, job(user))], now)
+        latest = -1
         while (found := schedule.due(now)) is not None:
+            due = turns[found.seq][1]
             assert found.user == found.seq
-            assert due[found.seq] <= now < stop
-            assert previous is None or previous <= (due[found.seq], found.seq)
-            previous = (due[found.seq], found.seq)
-            sent.append(previous)
+            assert latest <= due <= now < stop
+            latest = due
+            assert found.seq not in sent
+            sent.add(found.seq)
+        ripe = {user for user, (comes, due) in enumerate(turns) if comes <= now and due <= now}
+        assert now >= stop or ripe == sent
         assert schedule.next_ns(now) > now
-        now += data.draw(st.integers(1, 400))
-    assert len(sent) == len(set(sent)) == schedule.taken
+        before = now
+    assert schedule.taken == len(sent)
 
 
 def test_a_turn_that_comes_late_is_sent_at_once_and_the_wait_beyond_the_tolerance_is_starvation() -> None:
