@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference_bench.api.protocols import Message
-from inference_bench.testing.conversations import Conversations, DueTurn, SessionBook, Start, Talk
+from inference_bench.testing.conversations import MOST_TURNS, Conversations, DueTurn, SessionBook, Start, Talk
 from inference_bench.testing.frames import Answer
 from inference_bench.testing.pool import JobTuple
 from inference_bench.testing.schedule import REFUSED_PAUSE_NS
@@ -54,7 +54,7 @@ def test_each_turn_carries_the_answers_before_it_and_is_due_a_think_time_after_t
     assert [message.content for message in messages] == said
     roles = ["system", "user", "assistant", "user", "assistant", "user", "assistant", "user"]
     assert [message.role for message in messages] == roles
-    assert (max_tokens, place) == (13, 3 * 1024 + 3)
+    assert (max_tokens, place) == (13, 3 * MOST_TURNS + 3)
     assert talks.answered(Answer(turn.job[0], True, "last", 9999)) == (None, 3)
     assert talks.over
 

@@ -32,7 +32,7 @@ REQUEST_COLUMNS: tuple[Column, ...] = (
     Column("block", "int32", True, "interleaved block of a ttft test; null for load"),
     Column("index", "int64", False, "index of the request in the plan: equal index means equal work"),
     Column("session", "int32", True, "number of the session within its round; null outside sessions"),
-    Column("turn", "int16", True, "turn of the session, from 0; null outside sessions"),
+    Column("turn", "int32", True, "turn of the session, from 0; null outside sessions"),
     Column("user", "int32", True, "closed loop: the user who sent it; open loop of sessions: the session"),
     Column("worker", "int16", False, "worker process that sent it"),
     Column("warmup", "bool", False, "an uncounted warm-up request"),

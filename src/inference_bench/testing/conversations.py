@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from inference_bench.api.protocols import Message
+from inference_bench.errors import ConfigError
 from inference_bench.testing.frames import Answer
 from inference_bench.testing.pool import JobTuple
 from inference_bench.testing.schedule import REFUSED_PAUSE_NS
 from inference_bench.workloads.sessions import Session
 
-MOST_TURNS = 1024
+MOST_TURNS = 1 << 20
 """Turns of a session at most: a request's place in the plan is its session's number times this, plus its turn."""
 
 
@@ -72,9 +73,17 @@ class SessionBook:
         self._left = requests or 0
 
     def open(self, number: int) -> tuple[Session, int] | None:
-        """Return the session with this number and how many of its turns are asked; None when none is."""
+        """Return the session with this number and how many of its turns are asked; None when none is.
+
+        Raises ConfigError for a session of more turns than can be numbered.
+        """
         session = self._draw(number)
         turns = len(session.turns)
+        if turns > MOST_TURNS:
+            raise ConfigError(
+                f"session {number} has {turns:,} turns; at most {MOST_TURNS:,} can be told apart",
+                hint="set workload.turns to fewer",
+            )
         if self._requests is not None and number >= self._uncounted:
             turns = self._share(number, turns)
         return (session, turns) if turns else None
