@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
@@ -13,6 +14,7 @@ from inference_bench.results.folder import Run
 from inference_bench.results.summary import read_summary
 from inference_bench.visualization import BenchmarkVisualizer, Chart
 from inference_bench.visualization.charts.forest import comparison_chart
+from inference_bench.visualization.charts.server_series import POINTS, thinned
 from inference_bench.visualization.page import fragment
 from inference_bench.visualization.run_data import QUANTILES, TIMELINE_REQUESTS, RunData
 from inference_bench.visualization.theme import service_styles
@@ -119,8 +121,33 @@ def test_errors_are_counted_by_class_and_service(run: Run, charts: dict[str, Cha
 
 def test_the_waterfall_shows_only_what_was_told(charts: dict[str, Chart]) -> None:
     rows = {str(row) for trace in figure(charts["client_server_waterfall"]).data for row in trace.y}
-    assert rows == {"ollama"}
-    assert "Nothing to be put beside ours: vllm, tgi." in charts["client_server_waterfall"].caption
+    assert rows == {"vllm", "ollama"}
+    assert "Nothing to be put beside ours: tgi." in charts["client_server_waterfall"].caption
+
+
+def test_the_waterfall_s_parts_add_up(charts: dict[str, Chart]) -> None:
+    data = figure(charts["client_server_waterfall"]).data
+    whole = next(trace for trace in data if trace.type == "scatter")
+    bars = [trace for trace in data if trace.type == "bar" and trace.xaxis == whole.xaxis]
+    for service, end in zip(whole.y, whole.x, strict=True):
+        lengths = [trace.x[trace.y.index(service)] for trace in bars if service in trace.y]
+        assert len(lengths) > 1
+        assert sum(lengths) == pytest.approx(end, abs=0.01)
+
+
+def test_the_series_shades_the_windows_and_names_who_told_nothing(run: Run, charts: dict[str, Chart]) -> None:
+    chart = charts["server_series"]
+    assert {str(trace.name) for trace in figure(chart).data} == {"vllm"}
+    shades = {(shape.x0, shape.x1) for shape in figure(chart).layout.shapes}
+    assert len(shades) == sum(len(of_test["vllm"]) for of_test in run.manifest.windows.values())
+    assert "tgi, ollama told nothing" in chart.caption
+
+
+def test_a_long_series_is_thinned_to_its_peaks() -> None:
+    xs, ys = thinned(np.arange(10_000.0), np.where(np.arange(10_000) == 5_003, 9.0, 1.0))
+    assert xs.size == ys.size == POINTS
+    assert ys.max() == 9.0
+    assert xs[int(np.argmax(ys))] == 5_003
 
 
 def test_what_is_drawn_is_bounded(run: Run, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def server_series(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
         for service in told:
             at, value = series[service].level(name)
             _line(made, row, service, styles[service], ((at - began) / NS_PER_S, value * scale))
-    counts = [f"{shown(service)} {series[service].level(panels[0][0])[0].size:,} samples" for service in told]
-    dress(made, height=150 + 150 * len(panels), parts=["the whole run", *counts], simulated=data.simulated, above=20)
+    counts = [f"{shown(service)} n = {series[service].level(panels[0][0])[0].size:,} samples" for service in told]
+    dress(made, height=150 + 150 * len(panels), parts=["all tests", *counts], simulated=data.simulated, above=20)
     _windows(made, data, told, styles, began)
     made.update_annotations(font={"size": 12}, x=0, xanchor="left")
     made.update_yaxes(rangemode="tozero")
