@@ -16,9 +16,14 @@ from pathlib import Path
 from inference_bench.api.clock import kernel_stamps_work
 from inference_bench.config.loader import redacted_config
 from inference_bench.errors import BenchError, UsageError
+from inference_bench.orchestration.calibrating import calibrate
 from inference_bench.orchestration.closing import Documents, close_run, write_documents_of
+from inference_bench.orchestration.own_watch import own_processes_watched
+from inference_bench.orchestration.resuming import Interrupted, begin_again
+from inference_bench.orchestration.find_capacity import FindCapacity
 from inference_bench.orchestration.run_design import design_of, with_completed
 from inference_bench.orchestration.run_plan import RunPlan, planned_test
+from inference_bench.orchestration.server_watch import servers_watched
 from inference_bench.orchestration.service_orchestrator import OpenServices, timeouts_of
 from inference_bench.orchestration.until_decided import Measured, Until
 from inference_bench.results.comparison import Comparison, read_comparison
@@ -27,7 +32,7 @@ from inference_bench.results.finalise import FinalStatus, finalise
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.gate_expression import GateExpression
 from inference_bench.results.gates import Gates, read_gates
-from inference_bench.results.liveness import this_process
+from inference_bench.results.liveness import boot_id, this_process
 from inference_bench.results.manifest import ClockAnchor, Manifest, StampSource
 from inference_bench.results.manifest import Window as KeptWindow
 from inference_bench.results.summary import Summary, read_summary
@@ -46,7 +51,8 @@ Counts = Mapping[tuple[str, str], Tally]
 class RunInput:
     """A plan with what makes this run this run. `nonce` starts every prompt's unique prefix.
 
-    With `until_decided` the run goes on after its plan, for `budget_seconds` at most (None: as configured).
+    With `until_decided` the run goes on after its plan, for `budget_seconds` at most (None: as configured). `resumed`
+    is the run that goes on, where one was interrupted: the plan is what is left of it.
     """
 
     plan: RunPlan
@@ -57,6 +63,8 @@ class RunInput:
     until_decided: bool = False
     budget_seconds: float | None = None
     fail_if: tuple[GateExpression, ...] = ()
+    calibrate: bool = False
+    resumed: Interrupted | None = None
 
     @property
     def budget(self) -> float:
@@ -98,7 +106,7 @@ async def run_benchmark(
     if given.until_decided and len(given.plan.services) < 2:
         raise UsageError("a run goes on until it is decided only between services, and there is one")
     stamps = kernel_stamps_work()
-    folder = _create_folder(given, "kernel" if stamps else "read")
+    folder = _run_folder(given, "kernel" if stamps else "read")
     on_folder(folder.path)
     interrupted = False
     failure: BenchError | None = None
@@ -155,6 +163,9 @@ async def _measure(
     """
     plan = given.plan
     settings = plan.settings
+    if given.calibrate:
+        await calibrate(plan, folder, stop=stop, tell=tell, stamps=stamps)
+    first_seq, shift_ns = _part_of(folder)
     pool = WorkerPool(
         [service.target for service in plan.services],
         timeouts_of(settings.services),
@@ -164,13 +175,14 @@ async def _measure(
         keep_text=settings.output.save_responses,
         on_counts=on_counts,
     )
-    async with pool:
+    endpoints = [service.endpoint for service in plan.services]
+    async with pool, servers_watched(endpoints, folder) as watch, own_processes_watched(pool, folder) as own:
         context = RunContext(
             pool=pool,
             services=plan.services,
-            renderer=Renderer(plan.services, nonce=given.nonce, seed=settings.benchmark.seed),
-            watcher=watcher,
-            record_window=lambda test, service, window: _keep_window(folder, test, service, window),
+            renderer=Renderer(plan.services, nonce=given.nonce, seed=settings.benchmark.seed, first_seq=first_seq),
+            watcher=own.watching(watch.watching(watcher)),
+            record_window=partial(_keep_window, folder, shift_ns),
             stop=stop,
         )
         measured: dict[str, Measured] = {}
@@ -181,6 +193,8 @@ async def _measure(
             folder.update(partial(with_completed, test=test.name, completed=ran.completed))
             if ran.interrupted:
                 return True
+        if plan.searches:
+            return await FindCapacity(context, plan, folder, tell).run()
         if given.until_decided:
             return await Until(context, plan, folder, given.budget, tell).run(measured)
     return False
@@ -198,11 +212,27 @@ async def _run_test(context: RunContext, plan: RunPlan, test: TtftPlan | LoadPla
     return ran, measured
 
 
+def _run_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
+    """Return the folder of the run, its manifest written: a new one, or that of the run that goes on."""
+    if given.resumed is None:
+        return _create_folder(given, stamp_source)
+    if given.resumed.manifest.stamp_source != stamp_source:
+        raise UsageError("the times of arrivals would not be taken as they were", hint="begin a new run")
+    begin_again(given.resumed, given.plan)
+    return given.resumed.folder
+
+
+def _part_of(folder: RunFolder) -> tuple[int, int]:
+    """Return the first request number of this part of the run, and what its clock is shifted by, in ns."""
+    resumed = folder.read_manifest().resumed
+    return (resumed[-1].first_seq, resumed[-1].shifted_ns) if resumed else (0, 0)
+
+
 def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
     """Make the run folder and write the manifest of a run that has just begun."""
     settings = given.plan.settings
     created = datetime.now(UTC)
-    clock = ClockAnchor(wall_ns=time.time_ns(), monotonic_ns=time.monotonic_ns())
+    clock = ClockAnchor(wall_ns=time.time_ns(), monotonic_ns=time.monotonic_ns(), boot_id=boot_id())
     folder = RunFolder.create(given.output_directory, given.name, created)
     manifest = Manifest(
         test_id=folder.test_id,
@@ -220,17 +250,24 @@ def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
         plan=tuple(planned_test(test) for test in given.plan.tests),
         design=design_of(given.plan, given.nonce, budget_seconds=given.budget if given.until_decided else None),
         process=this_process(),
+        resumed=(),
         notes=(*given.opened.notes, *given.plan.notes),
     )
     folder.write_manifest(manifest)
     return folder
 
 
-def _keep_window(folder: RunFolder, test: str, service: str, window: Window) -> None:
+def _keep_window(folder: RunFolder, shift_ns: int, test: str, service: str, window: Window) -> None:
     """Write a finished turn's window into the manifest at once: a run that dies later still has it."""
     if window.end_ns <= window.start_ns:
         return
-    kept = KeptWindow(round=window.round_no, start_ns=window.start_ns, end_ns=window.end_ns)
+    kept = KeptWindow(
+        round=window.round_no,
+        start_ns=window.start_ns + shift_ns,
+        end_ns=window.end_ns + shift_ns,
+        cut=window.cut,
+        requests=window.requests,
+    )
 
     def add(manifest: Manifest) -> Manifest:
         of_test = dict(manifest.windows.get(test, {}))

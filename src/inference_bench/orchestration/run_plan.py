@@ -1,18 +1,22 @@
 """What a benchmark is going to do: services resolved, tests planned, limits checked; nothing measured yet."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from inference_bench.config.models import LoadTestSettings, Settings
 from inference_bench.discovery.services import FoundService, here
 from inference_bench.errors import UsageError
+from inference_bench.orchestration.capacity_plan import first_load, probable, probe_plan, searches_of
 from inference_bench.orchestration.service_facts import samples_of, service_facts
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test
+from inference_bench.orchestration.session_notes import session_note, with_turns
 from inference_bench.orchestration.test_shapes import Shapes
 from inference_bench.results.comparison import FairnessNote
 from inference_bench.results.cores import usable_cores
 from inference_bench.results.fairness import notes_before
 from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts
+from inference_bench.testing.burden import burden_of, check_burden
 from inference_bench.testing.estimates import Estimate, estimate
 from inference_bench.testing.limits import check_limits, needs
 from inference_bench.testing.plan import LoadPlan, TtftPlan, make_plans
@@ -30,11 +34,17 @@ class Selection:
     ttft: bool = True
     load: bool = True
     only: tuple[str, ...] = ()
+    find_capacity: bool = False  # search the load tests' capacity instead of running them
+
+    @property
+    def loads(self) -> tuple[str, ...]:
+        """The names of the load tests that are wanted; empty for all."""
+        return tuple(name for name in self.only if name != TTFT)
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Everything that is decided before the first request.
+    """Everything that is decided before the first request. `searches` are the load tests whose capacity is searched.
 
     `facts` says what is known of each service, in their order; `fairness` what makes them unlike each other.
     """
@@ -49,6 +59,7 @@ class RunPlan:
     facts: tuple[ServiceFacts, ...]
     found: tuple[FoundService, ...]
     fairness: tuple[FairnessNote, ...]
+    searches: tuple[LoadTestSettings, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -72,7 +83,9 @@ def check_selection(settings: Settings, selection: Selection) -> None:
     for name in selection.only:
         if name not in names:
             raise UsageError(f"there is no test {name!r}", hint=f"tests: {', '.join(names)}")
-    if not test_names(settings, ttft=selection.ttft, load=selection.load, only=selection.only):
+    if selection.find_capacity:
+        searches_of(settings, selection.loads)
+    elif not test_names(settings, ttft=selection.ttft, load=selection.load, only=selection.only):
         raise UsageError("no test is left to run", hint="see --test, --ttft-only, --load-only and the configuration")
 
 
@@ -91,14 +104,26 @@ def make_run_plan(
         settings,
         len(services),
         ttft=selection.ttft,
-        load=selection.load,
+        load=selection.load and not selection.find_capacity,
         only=selection.only,
         times_of=shapes_of.times_of,
     )
-    count = workers or _auto_workers(plans)
+    seed = settings.benchmark.seed
+    searches = searches_of(settings, selection.loads) if selection.find_capacity else ()
+    beginnings = {test.name: probe_plan(test, first_load(test), 0, seed, 0) for test in searches}
+    # A search ends where the service does, not where the client does: it gets all the workers there may be.
+    count = workers or (_most_workers() if searches else _auto_workers(plans))
     notes = [f"{plan.name}: {_rounds_note(plan)}" for plan in plans if _rounds_note(plan)]
-    notes += check_limits([needs(plan, len(services), count, settings.services.timeout_seconds) for plan in plans])
+    wanted = [needs(plan, len(services), count, settings.services.timeout_seconds) for plan in plans]
+    notes += check_limits(wanted)
     shapes = {plan.name: shapes_of.shape(plan) for plan in plans}
+    notes += [note for plan in plans if (note := session_note(plan, shapes[plan.name])) is not None]
+    estimates = [with_turns(estimate(plan, len(services)), plan, shapes[plan.name]) for plan in plans]
+    burdens = [
+        burden_of(plan, need, one, shapes[plan.name]) for plan, need, one in zip(plans, wanted, estimates, strict=True)
+    ]
+    notes += check_burden(burdens, workers=count, directory=Path(settings.output.directory))
+    shapes |= {name: replace(shapes_of.shape(plan), name=name) for name, plan in beginnings.items()}
     samples = samples_of(shapes)
     facts = tuple(
         service_facts(found, service, samples) for found, service in zip(opened.services, services, strict=True)
@@ -108,11 +133,15 @@ def make_run_plan(
         services=tuple(services),
         tests=tuple(plans),
         shapes=shapes,
-        estimates=tuple(estimate(plan, len(services)) for plan in plans),
+        estimates=(
+            *estimates,
+            *(probable(test, len(services), seed) for test in searches),
+        ),
         workers=count,
         notes=tuple(notes),
         facts=facts,
         found=opened.services,
+        searches=searches,
         fairness=notes_before(
             facts,
             declared_model=settings.benchmark.model,
@@ -129,8 +158,12 @@ def _auto_workers(plans: Sequence[TtftPlan | LoadPlan]) -> int:
         if isinstance(plan, LoadPlan):
             # An open loop's streams are not known before; a request a second is taken for two streams.
             streams = max(streams, plan.users or round(2 * plan.peak_rate))
-    cores = usable_cores() or 1
-    return max(1, min(cores - 1, -(-streams // STREAMS_PER_WORKER)))
+    return min(_most_workers(), max(1, -(-streams // STREAMS_PER_WORKER)))
+
+
+def _most_workers() -> int:
+    """Return how many workers this machine can run beside the decoder and the screen."""
+    return max(1, (usable_cores() or 1) - 1)
 
 
 def _rounds_note(plan: TtftPlan | LoadPlan) -> str:

@@ -64,7 +64,9 @@ def compare_run(folder: RunFolder, *, alpha: float | None = None) -> Comparison:
     alpha = alpha_of(manifest) if alpha is None else alpha
     if alpha is not None:
         settings = settings._replace(confidence=1 - alpha)
-    by_name = {test.name: test for test in summary.tests}
+    # The loads that a search for capacity tried were chosen by their outcomes: they compare nothing.
+    compared = [test for test in summary.tests if not test.probe]
+    by_name = {test.name: test for test in compared}
     candidates: list[Candidate] = []
     units: dict[str, str] = {}
     for planned in manifest.plan:
@@ -74,9 +76,9 @@ def compare_run(folder: RunFolder, *, alpha: float | None = None) -> Comparison:
             candidates += found
     pairs = judge(candidates, min_effect=settings.min_effect, confidence=settings.confidence)
     won = winners(
-        {test.name: tuple(test.services) for test in summary.tests},
+        {test.name: tuple(test.services) for test in compared},
         pairs,
-        invalid=[test.name for test in summary.tests if test.validity.verdict == "invalid"],
+        invalid=[test.name for test in compared if test.validity.verdict == "invalid"],
     )
     return Comparison(
         test_id=folder.test_id,

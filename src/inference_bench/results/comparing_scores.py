@@ -45,6 +45,7 @@ def scores_of(summary: Summary, config: Mapping[str, JsonValue]) -> dict[str, di
     return {
         test.name: {name: score(test, service, references, known) for name, service in test.services.items()}
         for test in summary.tests
+        if not test.probe
     }
 
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inference_bench.errors import RunFolderError
@@ -21,11 +22,14 @@ from inference_bench.results.cut_windows import with_cut_windows
 from inference_bench.results.folder import MANIFEST, RunFolder, shown_status
 from inference_bench.results.journal import read_journal, wait_for_writer
 from inference_bench.results.manifest import FileFacts, Manifest
+from inference_bench.results.resumed import TABLES, records
+from inference_bench.results.rounds import of_round, only_round
 from inference_bench.results.schema import Part, parquet_schema
 
-REQUESTS: Final = "requests.parquet"
-CHUNKS: Final = "chunks.parquet"
-WORKER_SAMPLES: Final = "worker_samples.parquet"
+REQUESTS: Final = TABLES["requests"]
+CHUNKS: Final = TABLES["chunks"]
+WORKER_SAMPLES: Final = TABLES["workers"]
+SERVER_METRICS: Final = TABLES["server"]  # only where a server told something
 WRITER_SECONDS: Final = 10.0  # a decoder whose coordinator was killed writes out its rest in far less
 _REMOVING: Final = "journal.removing"
 _INTERIM: Final = "look"
@@ -47,18 +51,21 @@ def finalise(
     """Turn the journal into Parquet files, let `summarise` read them, close the manifest, remove the journal.
 
     `in_window` is filled from the manifest's windows (null where a test's windows are not known); those of turns that
-    were cut short are told by their records (see `cut_windows`). Without
-    `save_raw_data` the chunks are there for `summarise` (see `tables`), and gone afterwards. A run in which any
-    answer came from a simulated engine is marked simulated.
+    were cut short are told by their records (see `cut_windows`). Without `save_raw_data` the chunks of a complete run
+    are there for `summarise` (see `tables`), and gone afterwards; one that ended early keeps them, for it may go on.
+    Where it went on, its earlier tables are merged with the journal (see `resumed`). A run in which any answer came
+    from a simulated engine is marked simulated.
 
     Raises:
         RunFolderError: there is no journal to read.
     """
-    chunks = (folder.path if save_raw_data else folder.journal) / CHUNKS
+    keep = save_raw_data or status != "complete"
+    resumed = bool(folder.read_manifest().resumed)
+    chunks = (folder.path if keep or resumed else folder.journal) / CHUNKS
     _write_tables(folder, folder, chunks=chunks, cut_short=status != "complete")
     if summarise is not None:
         summarise(folder)
-    return _close(folder, status)
+    return _close(folder, status, without=() if keep else (CHUNKS,))
 
 
 def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifest:
@@ -120,6 +127,23 @@ def interim_run(folder: RunFolder) -> RunFolder:
     return interim
 
 
+def probe_run(folder: RunFolder, test: str, round_no: int) -> RunFolder:
+    """Write what the journal holds of one round of one test as a run of its own: as `interim_run`, but small."""
+    remove_interim(folder)
+    interim = RunFolder(folder.journal / _INTERIM)
+    interim.path.mkdir()
+    manifest = only_round(folder.read_manifest(), test, round_no)
+    rows = [found for batch in read_journal(folder.journal) if (found := of_round(batch, test, round_no)).num_rows]
+    wanted = pa.concat_arrays([batch.column("seq") for batch in rows]) if rows else pa.array([], pa.int64())
+    chunks = (batch.filter(pc.is_in(batch.column("seq"), wanted)) for batch in read_journal(folder.journal, "chunks"))
+    simulated = manifest.simulated
+    _write(interim.file(CHUNKS), "chunks", chunks, simulated=simulated)
+    _write(interim.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
+    _write(interim.file(REQUESTS), "requests", _placed(rows, manifest), simulated=simulated)
+    interim.write_manifest(manifest)
+    return interim
+
+
 def remove_interim(folder: RunFolder) -> None:
     """Remove what `interim_run` made; nothing happens where there is none."""
     path = folder.journal / _INTERIM
@@ -135,19 +159,26 @@ def _write_tables(folder: RunFolder, into: RunFolder, *, chunks: Path, cut_short
     simulated = manifest.simulated or _saw_simulation(folder)
     manifest = manifest.model_copy(update={"simulated": simulated})
     if cut_short:
-        manifest = with_cut_windows(manifest, read_journal(folder.journal))
-    _write(into.file(REQUESTS), "requests", _placed(read_journal(folder.journal), manifest), simulated=simulated)
-    _write(chunks, "chunks", read_journal(folder.journal, "chunks"), simulated=simulated)
-    _write(into.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
+        manifest = with_cut_windows(manifest, records(folder, manifest, "requests"))
+    _write(chunks, "chunks", records(folder, manifest, "chunks"), simulated=simulated)
+    _write(into.file(WORKER_SAMPLES), "workers", records(folder, manifest, "workers"), simulated=simulated)
+    # Last: which chunks of a resumed run's earlier part stay is told by its requests.
+    placed = _placed(records(folder, manifest, "requests"), manifest)
+    _write(into.file(REQUESTS), "requests", placed, simulated=simulated)
+    if next(records(folder, manifest, "server"), None) is not None:
+        _write(into.file(SERVER_METRICS), "server", records(folder, manifest, "server"), simulated=simulated)
     into.write_manifest(manifest)
     # Arrow keeps freed memory for itself; what comes next needs it for NumPy.
     pa.default_memory_pool().release_unused()
 
 
-def _close(folder: RunFolder, status: FinalStatus) -> Manifest:
-    """Say in the manifest what became of the run and what it left; the journal goes last."""
-    manifest = folder.update(lambda so_far: so_far.model_copy(update={"status": status, "files": files_of(folder)}))
+def _close(folder: RunFolder, status: FinalStatus, *, without: tuple[str, ...] = ()) -> Manifest:
+    """Say in the manifest what became of the run and what it left; the journal goes last, and `without` with it."""
+    files = {name: facts for name, facts in files_of(folder).items() if name not in without}
+    manifest = folder.update(lambda so_far: so_far.model_copy(update={"status": status, "files": files}))
     remove_journal(folder)
+    for name in without:
+        folder.file(name).unlink(missing_ok=True)
     return manifest
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from inference_bench.results.capacity import CapacityFacts
 from inference_bench.results.design import Design
 from inference_bench.results.environment import Environment
 from inference_bench.results.liveness import ProcessMark
@@ -168,6 +169,7 @@ class Manifest(BaseModel):
     windows: dict[str, dict[str, tuple[Window, ...]]] = Field(default_factory=dict)
     design: Design | None = None
     process: ProcessMark | None = None
+    capacity: tuple[CapacityFacts, ...] = ()
     resumed: tuple[Resumption, ...] | None = None
     trust: RunTrust = Field(default_factory=RunTrust)
     notes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from inference_bench.errors import RunFolderError
 from inference_bench.results.atomic import write_atomically
+from inference_bench.results.capacity import CapacityFacts
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.json_model import first_problem
 from inference_bench.results.manifest import LoadShape, TestKind
@@ -86,7 +87,11 @@ class ServiceSummary(BaseModel):
 
 
 class TestSummary(BaseModel):
-    """One test. `window_s` is the steady window summed over rounds: the shortest of the services', null of none."""
+    """One test. `window_s` is the steady window summed over rounds: the shortest of the services', null of none.
+
+    `sweep` names the load test of the configuration of which this one is a point; `probe`: the search for a service's
+    capacity offered this load, and only the services whose capacity it is are here.
+    """
 
     __test__ = False  # pytest takes every Test* for its own
 
@@ -97,7 +102,9 @@ class TestSummary(BaseModel):
     load: LoadShape
     rounds: int
     window_s: Number
-    points: Annotated[tuple[JsonValue, ...], Field(max_length=0, description="points of a sweep; none yet")] = ()
+    sweep: str | None = None
+    probe: bool = False
+    points: Annotated[tuple[JsonValue, ...], Field(max_length=0, description="always empty: a sweep's points are tests, see `sweep`")] = ()
     services: dict[str, ServiceSummary]
     validity: Validity
     calibration: CalibrationFacts | None = None
@@ -113,6 +120,7 @@ class Summary(BaseModel):
     test_id: str
     simulated: bool
     tests: tuple[TestSummary, ...]
+    capacity: tuple[CapacityFacts, ...] = ()
 
 
 def read_summary(folder: RunFolder) -> Summary | None:

@@ -42,7 +42,7 @@ def summarise_run(folder: RunFolder) -> Summary:
     samples = load_worker_samples(folder)
     tests = tuple(_summarise_test(folder, manifest, test, samples) for test in manifest.plan)
     simulated = manifest.simulated or any(service.simulated for test in tests for service in test.services.values())
-    return Summary(test_id=folder.test_id, simulated=simulated, tests=tests)
+    return Summary(test_id=folder.test_id, simulated=simulated, tests=tests, capacity=manifest.capacity)
 
 
 def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, samples: pa.Table) -> TestSummary:
@@ -55,6 +55,8 @@ def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, sa
         name=test.name,
         kind=test.kind,
         load=test.load,
+        sweep=test.sweep,
+        probe=test.probe,
         rounds=manifest.rounds_of(test),
         window_s=min(windows) if windows else None,
         services=services,

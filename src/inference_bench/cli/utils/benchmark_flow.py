@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ async def run_flow(
 
     settings = loaded.settings
     selection = Selection(ttft=not options.load_only, load=not options.ttft_only, only=options.tests)
+    selection = replace(selection, find_capacity=options.find_capacity)
     check_selection(settings, selection)
     _check_tests(loaded, selection, gates)
     workers = options.worker_count()
@@ -74,6 +76,7 @@ async def run_flow(
             name=settings.benchmark.name,
             until_decided=options.until_decided,
             fail_if=tuple(gates),
+            calibrate=options.calibrate,
         )
         return await measure(given, stop)
 
@@ -119,7 +122,8 @@ def _check_tests(loaded: "LoadedSettings", selection: "Selection", gates: Sequen
     if not gates:
         return
     config = loaded.settings.model_dump(mode="json")
-    names = test_names(loaded.settings, ttft=selection.ttft, load=selection.load, only=selection.only)
+    load = selection.load and not selection.find_capacity
+    names = test_names(loaded.settings, ttft=selection.ttft, load=load, only=selection.only)
     check_tests(gates, {name: slo_of(config, name) for name in names})
 
 

@@ -83,6 +83,7 @@ class BenchmarkOptions:
     until_decided: bool
     find_capacity: bool
     fail_if: tuple[str, ...]
+    calibrate: bool
     strict: bool
     junit: Path | None
     as_json: bool
@@ -96,6 +97,8 @@ class BenchmarkOptions:
             raise UsageError("--ttft-only and --load-only exclude each other")
         if options.nonce == "":
             raise UsageError("--nonce must not be empty", hint="leave it out for a new one")
+        if options.find_capacity and options.until_decided:
+            raise UsageError("--find-capacity and --until-decided exclude each other: one searches, the other compares")
         options._refuse_unused()
         return options
 
@@ -143,6 +146,7 @@ class BenchmarkOptions:
             "--requests": self.requests,
         }
         unused = [name for name, value in given.items() if value is not None]
+        unused += ["--calibrate"] if self.calibrate else []
         if self.ttft_only and unused:
             raise UsageError(f"{', '.join(unused)} concerns load tests, and --ttft-only leaves them out")
 
@@ -234,6 +238,11 @@ _VERDICT = (
         metavar="EXPR",
         help="Exit with 4 when this is true (repeatable): [TEST:]SERVICE.METRIC[.STAT] OP NUMBER, joined by and/or; "
         "OP is one of < <= > >= == !=. A missing value counts as true.",
+    ),
+    click.option(
+        "--calibrate",
+        is_flag=True,
+        help="Before the tests, put the same load on a null server of this machine, and say what the machine adds.",
     ),
     click.option("--strict", is_flag=True, help="Exit with 5 when the run is invalid."),
     click.option(

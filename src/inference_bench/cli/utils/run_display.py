@@ -88,7 +88,7 @@ class RunDisplay:
 def print_plan(console: "Console", plan: "RunPlan", *, simulated: bool) -> None:
     """Say what will be done, how long it takes, how much it asks for, and what makes the services unlike."""
     made = table("Test", "What", "Requests", "Output tokens", "Time", right=("Requests", "Output tokens", "Time"))
-    for test, estimate in zip(plan.tests, plan.estimates, strict=True):
+    for test, estimate in zip((*plan.tests, *plan.searches), plan.estimates, strict=True):
         about = "~" if guessed_requests(test) else ""
         made.add_row(
             clean(test.name),
@@ -129,6 +129,10 @@ def print_fairness(console: "Console", notes: "Sequence[FairnessNote]") -> None:
 
 def _guesses(plan: "RunPlan") -> list[str]:
     """Say what the figures of the plan assume, where they assume anything."""
+    if plan.searches:
+        return [
+            "~ assumes a second per answer and 14 probes of a service; a search takes as many as it needs."
+        ]
     if any(guessed_requests(test) for test in plan.tests):
         return ["~ assumes a second per answer; a closed loop sends as many as the services answer."]
     if any(estimate.guessed for estimate in plan.estimates):
@@ -167,7 +171,7 @@ def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
                 "guessed": estimate.guessed,
                 "requests_guessed": guessed_requests(test),
             }
-            for test, estimate in zip(plan.tests, plan.estimates, strict=True)
+            for test, estimate in zip((*plan.tests, *plan.searches), plan.estimates, strict=True)
         ],
         "workers": plan.workers,
         "notes": list(plan.notes),
@@ -176,18 +180,27 @@ def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
 
 
 def guessed_requests(test: object) -> bool:
-    """Return whether a test's number of requests is a guess: a closed loop that goes on for a time."""
-    from inference_bench.testing.plan import LoadPlan  # noqa: PLC0415 - keeps --help fast
+    """Return whether a test's number of requests is a guess: a closed loop that goes on for a time, or a search."""
+    from inference_bench.config.models import LoadTestSettings  # noqa: PLC0415 - keeps --help fast
+    from inference_bench.testing.plan import LoadPlan  # noqa: PLC0415
 
+    if isinstance(test, LoadTestSettings):
+        return True
     return isinstance(test, LoadPlan) and not test.open_loop and test.settings.requests is None
 
 
 def describe(test: object) -> str:
-    """Return a test in a few words."""
+    """Return a test, or the load test whose capacity is searched, in a few words."""
+    from inference_bench.config.models import LoadTestSettings  # noqa: PLC0415 - keeps --help fast
     from inference_bench.testing.plan import LoadPlan, TtftPlan  # noqa: PLC0415 - keeps --help fast
 
     if isinstance(test, TtftPlan):
         return f"{counted(test.blocks, 'block')}, one request at a time"
+    if isinstance(test, LoadTestSettings):
+        from inference_bench.orchestration.capacity_plan import first_load, unit_of  # noqa: PLC0415
+
+        most = "users" if test.arrivals == "closed" else f"{test.arrivals} rate"
+        return f"the most {most} that keep the promises, searched from {first_load(test):g} {unit_of(test)}"
     assert isinstance(test, LoadPlan)
     load = test.settings
     who = counted(test.users or 0, "user") if not test.open_loop else f"{load.arrivals} {rate_words(test)}"

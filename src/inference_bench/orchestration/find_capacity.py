@@ -1,0 +1,228 @@
+"""The search for the highest load at which each service still keeps its promises: probe, judge, go on.
+
+Every service gets the same plan: equal rounds of a load are equal prompts at equal times. Each service's own outcomes
+decide which load it is offered next; services take turns, so that what drifts meets all of them.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from inference_bench.config.models import LoadTestSettings
+from inference_bench.config.promise_models import SloSettings
+from inference_bench.errors import ResourceLimitError
+from inference_bench.metrics.capacity import REPEATS, RESOLUTION, CapacitySearch
+from inference_bench.orchestration.capacity_plan import first_load, probe_plan, promise_of, unit_of
+from inference_bench.orchestration.run_plan import RunPlan, planned_test
+from inference_bench.results.capacity import RULE, CapacityFacts, ProbeFacts, ServiceCapacity, capacity_words
+from inference_bench.results.finalise import probe_run, remove_interim
+from inference_bench.results.folder import RunFolder
+from inference_bench.results.gates import promises_of
+from inference_bench.results.manifest import Manifest
+from inference_bench.results.summary import ServiceSummary, TestSummary
+from inference_bench.results.values import missing_reason, value_of
+from inference_bench.testing.analyzers import summarise_run
+from inference_bench.testing.context import RunContext
+from inference_bench.testing.limits import check_limits, needs
+from inference_bench.testing.load_runner import run_load
+from inference_bench.testing.plan import LoadPlan
+
+_TRIES_OF_AN_INVALID_PROBE: Final = 2
+
+
+@dataclass(slots=True)
+class _Service:
+    """One service's search: its state, its probes, and what cannot be offered to it."""
+
+    position: int
+    name: str
+    search: CapacitySearch
+    probes: list[ProbeFacts] = field(default_factory=list)
+    limited_by: str | None = None
+
+    def facts(self) -> ServiceCapacity:
+        answer = self.search.answer()
+        return ServiceCapacity(
+            value=answer.value,
+            low=answer.low,
+            high=answer.high,
+            at_least=answer.at_least,
+            limited_by=self.limited_by if answer.high is None else None,
+            probes=tuple(self.probes),
+        )
+
+
+class FindCapacity:
+    """The searches of one run. `tell` takes a line about each probe."""
+
+    def __init__(self, context: RunContext, plan: RunPlan, folder: RunFolder, tell: Callable[[str], None]) -> None:
+        self._context = context
+        self._plan = plan
+        self._folder = folder
+        self._tell = tell
+
+    async def run(self) -> bool:
+        """Search every test; return whether the run was interrupted. Raises WorkerDiedError."""
+        for test in self._plan.searches:
+            if await self._search(test):
+                return True
+        return False
+
+    async def _search(self, test: LoadTestSettings) -> bool:
+        promise = promise_of(test, self._folder.read_manifest().config)
+        services = [self._service(position, test) for position in range(len(self._plan.services))]
+        turn = 0
+        while waiting := [one for one in services if one.search.next_load() is not None]:
+            # Who begins moves on from turn to turn: nobody is always measured first.
+            ahead = turn % len(waiting)
+            for one in (*waiting[ahead:], *waiting[:ahead]):
+                if self._context.stop.is_set() or await self._probe(test, one, promise):
+                    self._keep(test, promise, services, complete=False)
+                    return True
+                self._keep(test, promise, services, complete=False)
+            turn += 1
+        self._keep(test, promise, services, complete=True)
+        self._folder.update(partial(_without_other_probes, test=test.name))
+        for one in services:
+            self._tell(f"{test.name}: {one.name} keeps its promises at {capacity_words(one.facts(), unit_of(test))}")
+        return False
+
+    def _service(self, position: int, test: LoadTestSettings) -> _Service:
+        whole = test.arrivals == "closed"
+        first = first_load(test)
+        search = CapacitySearch(first, whole=whole, least=1.0 if whole else first / 1024)
+        return _Service(position, self._plan.services[position].name, search)
+
+    async def _probe(self, test: LoadTestSettings, one: _Service, promise: SloSettings) -> bool:
+        """Offer the next load to one service and note what became of it; return whether interrupted."""
+        load = one.search.next_load()
+        assert load is not None
+        round_no = sum(probe.load == load for probe in one.probes)
+        plan = probe_plan(test, load, one.position, self._plan.settings.benchmark.seed, round_no)
+        try:
+            seconds = self._plan.settings.services.timeout_seconds
+            check_limits([needs(plan, 1, self._plan.workers, seconds)])
+        except ResourceLimitError as error:
+            one.search.cannot_offer(load)
+            one.limited_by = str(error)
+            return False
+        self._folder.update(partial(_with_probe, plan=plan, service=one.name))
+        shape = replace(self._plan.shapes[test.name], name=plan.name)
+        ran = await run_load(self._context, plan, shape)
+        if ran.interrupted:
+            return True
+        await self._context.pool.written_out()
+        # In a thread, so that Ctrl-C is heard; no request is under way, so nothing measured can be disturbed.
+        measured = await asyncio.to_thread(_measured, self._folder, plan)
+        probe = _judged(measured, one.name, promise, load, round_no)
+        one.probes.append(probe)
+        self._tell(f"{test.name}: {one.name} at {load:g} {unit_of(test)}: {_outcome(probe)}")
+        if probe.kept is not None:
+            one.search.record(load, kept=probe.kept)
+        elif sum(tried.load == load and tried.kept is None for tried in one.probes) >= _TRIES_OF_AN_INVALID_PROBE:
+            one.search.cannot_offer(load)
+            one.limited_by = f"this client at {load:g} {unit_of(test)}: {'; '.join(probe.why)}"
+        return False
+
+    def _keep(
+        self, test: LoadTestSettings, promise: SloSettings, services: Sequence[_Service], *, complete: bool
+    ) -> None:
+        """Write what is known into the manifest: a run that dies later still has it."""
+        facts = CapacityFacts(
+            test=test.name,
+            unit=unit_of(test),
+            promise=tuple(_promise_words(promise)),
+            rule=RULE.format(resolution=RESOLUTION, repeats=REPEATS),
+            complete=complete,
+            services={one.name: one.facts() for one in services},
+        )
+
+        def put(manifest: Manifest) -> Manifest:
+            others = tuple(found for found in manifest.capacity if found.test != test.name)
+            return manifest.model_copy(update={"capacity": (*others, facts)})
+
+        self._folder.update(put)
+
+
+def _measured(folder: RunFolder, plan: LoadPlan) -> TestSummary:
+    """Sum up one probe from the journal, in a folder of its own that goes again."""
+    interim = probe_run(folder, plan.name, plan.first)
+    try:
+        return summarise_run(interim).tests[0]
+    finally:
+        remove_interim(folder)
+
+
+def _judged(test: TestSummary, name: str, promise: SloSettings, load: float, round_no: int) -> ProbeFacts:
+    """Return what a probe says. One that the client spoiled says nothing; a promise that cannot be judged is broken."""
+    service = test.services[name]
+    broken = [cause for result in promises_of(promise, test) for cause in result.causes]
+    invalid = service.validity.verdict == "invalid"
+    why = tuple(service.validity.reasons) if invalid else tuple(_cause_words(service, cause.name) for cause in broken)
+    found = service.metrics
+    return ProbeFacts(
+        load=load,
+        round=round_no,
+        kept=None if invalid else not broken,
+        why=why,
+        sent=service.requests.sent,
+        attainment=None if service.goodput is None else service.goodput.attainment,
+        success_rate=service.requests.success_rate,
+        requests_per_s=service.throughput.requests_per_s,
+        output_tokens_per_s=service.throughput.output_tokens_per_s,
+        ttft_p50_ms=found["ttft_ms"].p50 if "ttft_ms" in found else None,
+        e2e_p50_ms=found["e2e_ms"].p50 if "e2e_ms" in found else None,
+    )
+
+
+def _cause_words(service: ServiceSummary, name: str) -> str:
+    value = value_of(service, name)
+    return f"{name} {value:.4g}" if value is not None else f"{name} is missing: {missing_reason(service, name)}"
+
+
+def _promise_words(slo: SloSettings) -> list[str]:
+    limits = slo.per_request.model_dump(exclude_none=True)
+    said = [f"{name} at most {limit:g}" for name, limit in limits.items()]
+    said = [f"{' and '.join(said)} for {slo.attainment:.4g} of the requests"] if said else []
+    said += [f"success_rate at least {slo.success_rate:g}"] if slo.success_rate is not None else []
+    return said + [f"{name}: {limit:g}" for name, limit in slo.limits.items()]
+
+
+def _outcome(probe: ProbeFacts) -> str:
+    share = "" if probe.attainment is None else f" ({probe.attainment:.1%} of {probe.sent:,} requests)"
+    if probe.kept is None:
+        return f"says nothing, the client could not be trusted: {'; '.join(probe.why)}"
+    return f"kept{share}" if probe.kept else f"broken{share}: {'; '.join(probe.why)}"
+
+
+def _with_probe(manifest: Manifest, plan: LoadPlan, service: str) -> Manifest:
+    """Return the manifest with one turn more of one service at this load."""
+    known = next((test for test in manifest.plan if test.name == plan.name), None)
+    if known is None:
+        return manifest.model_copy(update={"plan": (*manifest.plan, planned_test(plan, (service,)))})
+    asked = tuple(dict.fromkeys((*(known.services or ()), service)))
+    test = known.model_copy(update={"services": asked, "rounds": max(known.rounds, plan.first + 1)})
+    return manifest.model_copy(
+        update={"plan": tuple(test if other.name == test.name else other for other in manifest.plan)}
+    )
+
+
+def _without_other_probes(manifest: Manifest, test: str) -> Manifest:
+    """Return the manifest with those probes as tests that were the answer for a service, for that service; the others
+    stay among the probes of its capacity, and their records in the tables.
+    """
+    facts = next(found for found in manifest.capacity if found.test == test)
+    answers: dict[str, list[str]] = {}
+    for name, found in facts.services.items():
+        tried = [probe.load for probe in found.probes if probe.kept is not None]
+        load = found.value if found.value is not None else min(tried, default=None)
+        if load is not None:
+            answers.setdefault(f"{test}@{load:.10g}", []).append(name)
+    plan = tuple(
+        planned.model_copy(update={"services": tuple(answers[planned.name])}) if planned.sweep == test else planned
+        for planned in manifest.plan
+        if planned.sweep != test or planned.name in answers
+    )
+    return manifest.model_copy(update={"plan": plan})

@@ -1,0 +1,75 @@
+"""What the search for each service's capacity found: the answer, and every probe that led to it. Models only."""
+
+from pydantic import BaseModel, ConfigDict
+
+from inference_bench.results.summary_parts import Number
+
+_MODEL = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ProbeFacts(BaseModel):
+    """One probe: this load for one turn. `kept` is null where the client could not be trusted with it (`why`)."""
+
+    model_config = _MODEL
+
+    load: float
+    round: int
+    kept: bool | None
+    why: tuple[str, ...] = ()
+    sent: int
+    attainment: Number = None
+    success_rate: Number = None
+    requests_per_s: Number = None
+    output_tokens_per_s: Number = None
+    ttft_p50_ms: Number = None
+    e2e_p50_ms: Number = None
+
+
+class ServiceCapacity(BaseModel):
+    """The capacity of one service (see `metrics.capacity.Answer`). `limited_by` says what ended a search that found no
+    load that was too much.
+    """
+
+    model_config = _MODEL
+
+    value: Number
+    low: Number
+    high: Number
+    at_least: bool
+    limited_by: str | None = None
+    probes: tuple[ProbeFacts, ...] = ()
+
+
+class CapacityFacts(BaseModel):
+    """The search of one load test. `promise` are its limits in words; `complete` is false while it goes on, or when it
+    was interrupted.
+    """
+
+    model_config = _MODEL
+
+    test: str
+    unit: str  # users or requests/s
+    promise: tuple[str, ...]
+    rule: str
+    complete: bool
+    services: dict[str, ServiceCapacity]
+
+
+RULE = (
+    "the load is doubled until the promises break, the edge enclosed within {resolution:.0%} (or one user), and its "
+    "two ends tried {repeats} times; a load counts as kept when more than half of its probes kept every promise. Interval: "
+    "every probe up to the lower end kept them, none from the upper end on"
+)
+
+
+def capacity_words(found: ServiceCapacity, unit: str) -> str:
+    """Return an answer in words: `41 users (39 to 44)`, `at least 64 users`, `not even 1 user`."""
+    what = unit if found.value != 1 or unit != "users" else "user"
+    if found.value is None:
+        least = min((probe.load for probe in found.probes), default=None)
+        return "not known" if least is None else f"not even {least:g} {'user' if least == 1 else unit}"
+    if found.at_least:
+        return f"at least {found.value:g} {what}"
+    low = "none" if found.low is None else f"{found.low:g}"
+    high = "open" if found.high is None else f"{found.high:g}"
+    return f"{found.value:g} {what} ({low} to {high})"
