@@ -40,6 +40,8 @@ def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Wind
     counted = ~columns.flag("warmup")
     good = columns.flag("ok") & counted
     intended, sent = columns.whole("intended_ns"), columns.whole("sent_ns")
+    # Later turns of sessions have no intended time: they follow their answers, and no rate was asked of them.
+    of_plan = intended.known if intended.known.any() else np.ones(len(columns), dtype=np.bool_)
     ended = known_in(windows, columns.whole("end_ns")) & good
     unknown = _unknown_tokens(columns, windows, good)
     output = prompts = None
@@ -54,7 +56,7 @@ def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Wind
         total_tokens_per_s=None if output is None or prompts is None else output + prompts,
         tokens_unknown=int(unknown["output"].sum()),
         rate_asked=int((known_in(windows, intended) & counted).sum()) / seconds if intended.known.any() else None,
-        rate_sent=int((known_in(windows, sent) & counted).sum()) / seconds,
+        rate_sent=int((known_in(windows, sent) & counted & of_plan).sum()) / seconds,
         concurrency_mean=mean,
         concurrency_max=most,
     )

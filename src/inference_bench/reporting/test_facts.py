@@ -6,6 +6,7 @@ from inference_bench.reporting.drawing import bar_group
 from inference_bench.reporting.labels import FIGURES, label
 from inference_bench.reporting.pair_table import pair_table
 from inference_bench.reporting.sanity import sanity_table
+from inference_bench.reporting.session_rows import session_rows
 from inference_bench.reporting.text import clean, count, slug
 from inference_bench.reporting.view import BarGroup, Cell, Head, Row, Table, TestView
 from inference_bench.results.comparison import Comparison
@@ -54,7 +55,8 @@ def load_words(test: TestSummary) -> str:
     if load.think_time_seconds:
         said.append(f"thinking {number(load.think_time_seconds)} s in between")
     if load.rate is not None:
-        said.append(f"{number(load.rate)} requests/s, {load.arrivals or 'open'} arrivals")
+        what = "sessions begun" if any(service.sessions for service in test.services.values()) else "requests"
+        said.append(f"{number(load.rate)} {what}/s, {load.arrivals or 'open'} arrivals")
     if load.iterations is not None:
         said.append(f"{count(load.iterations, 'request')} to each service, one at a time")
         said += ["services interleaved"] if several else []
@@ -111,7 +113,7 @@ def _figures(test: TestSummary, numbers: Numbers) -> Table:
             made += _client_rows(services)
         rows += [Row(group), *made] if made else []
         if group == "Latency":
-            rows += _throughput_rows(test, services)
+            rows += session_rows(services) + _throughput_rows(test, services)
     caption = f"Figures of {test.name}: a column for each service, 95 % confidence intervals and n below the values"
     return Table(caption, (Head("Figure"), *service_heads(test, numbers)), tuple(rows))
 
