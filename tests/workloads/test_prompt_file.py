@@ -30,7 +30,7 @@ def refused(path: Path) -> ConfigError:
     error = caught.value
     assert error.file == path
     assert error.key == "workload.path"
-    assert error.message.startswith(f"{path}:{error.line}: " if error.line is not None else f"{path}: ")
+    assert error.message.startswith(f"{path}:{error.line}:" if error.line is not None else f"{path}: ")
     assert error.message.isprintable()
     assert len(error.message) < len(str(path)) + 200
     return error
@@ -58,10 +58,10 @@ def test_jsonl_has_prompts_and_conversations(tmp_path: Path, ending: str) -> Non
         '{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?\\n"}]}',
     ]
     path = written(tmp_path, (ending or "\n").join(lines) + ending, "prompts.JSONL")
-    assert read_prompt_file(path) == (
+    assert list(read_prompt_file(path)) == [
         WorkItem((Message("user", "Hi"),), 12, "greeting"),
         WorkItem((Message("system", "Be brief."), Message("user", "Why?\n")), None, "file"),
-    )
+    ]
 
 
 @given(prompts=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)))
@@ -123,12 +123,13 @@ def test_utf16_is_recognised(tmp_path: Path) -> None:
     assert "NUL" in refused(written(tmp_path, "Hello\n".encode("utf-16-le"))).message
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "# only\n# comments\n"])
+@pytest.mark.parametrize("content", ["\n\n", "# only\n# comments\n"])
 def test_a_file_without_prompts(tmp_path: Path, content: str) -> None:
     assert "there is no prompt in this file" in refused(written(tmp_path, content)).message
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "the prompt file is empty" in refused(written(tmp_path, "")).message
     assert "cannot read the prompt file: No such file" in refused(tmp_path / "none.txt").message
     (tmp_path / "folder").mkdir()
     assert "cannot read the prompt file: Is a directory" in refused(tmp_path / "folder").message
@@ -141,18 +142,30 @@ def test_a_json_document_is_no_jsonl(tmp_path: Path) -> None:
     assert ".jsonl" in error.hint
 
 
-def test_a_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_bounded_and_a_file_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_file, "MAX_LINE_BYTES", 64)
-    monkeypatch.setattr(prompt_file, "MAX_FILE_BYTES", 256)
-    monkeypatch.setattr(prompt_file, "MAX_PROMPTS", 5)
     assert len(texts(written(tmp_path, "x" * 63 + "\n"))[0]) == 63
     assert refused(written(tmp_path, "ok\n" + "x" * 65)).line == 2
-    assert refused(written(tmp_path, "# comment\n" * 30)).line == 26
-    assert len(texts(written(tmp_path, "one\n" * 5))) == 5
-    assert "at most 5 prompts" in refused(written(tmp_path, "one\n" * 6)).message
+    many = read_prompt_file(written(tmp_path, "".join(f"prompt {number}\n" for number in range(150_000))))
+    assert len(many) == 150_000
+    assert many[149_999].messages[0].content == "prompt 149999"
 
 
-def test_an_endless_file_ends(tmp_path: Path) -> None:
+def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "endless.txt"
     path.symlink_to("/dev/zero")
-    assert "longer than 4 MiB" in refused(path).message
+    assert "no regular file" in refused(path).message
+
+
+def test_what_happens_to_the_file_afterwards_changes_nothing(tmp_path: Path) -> None:
+    path = written(tmp_path, "one\ntwo\n")
+    items = read_prompt_file(path)
+    path.unlink()
+    path.write_text("another\nfile\n")
+    path.unlink()
+    assert [item.messages[0].content for item in items] == ["one", "two"]
+
+
+def test_the_place_in_a_line_is_named(tmp_path: Path) -> None:
+    error = refused(written(tmp_path, '{"prompt": "fine"}\n{"prompt": 7 8}\n', "p.jsonl"))
+    assert error.message.startswith(f"{tmp_path / 'p.jsonl'}:2:14: this line is not JSON")

@@ -1,5 +1,6 @@
 """From settings to a workload: one builder for each kind, in a registry of one line each."""
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from inference_bench.workloads.builtin import MIXED, categories
 from inference_bench.workloads.choices import did_you_mean, normalised, shown
 from inference_bench.workloads.items import PooledWorkload, WorkItem, Workload
 from inference_bench.workloads.prompt_file import read_prompt_file
+from inference_bench.workloads.record_file import Selected
 from inference_bench.workloads.session_sources import scripted_sessions
 from inference_bench.workloads.synthetic import synthetic_workload
 from inference_bench.workloads.tokens import FileTokenCounter, TokenCounter
@@ -50,15 +52,13 @@ def _built_in(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | 
 
 def _from_file(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | None) -> Workload:
     path = _path(settings)
-    items = read_prompt_file(path)
+    items = read_prompt_file(path, prompt_column=settings.prompt_column)
     name = f"file {path.name}"
     if settings.category is not None:
-        by_category = _by_category(items)
         wanted = normalised(settings.category)
-        if wanted not in by_category:
-            raise _no_category(settings.category, by_category, f"{path} has", file=path)
-        items, name = tuple(by_category[wanted]), f"{name}/{wanted}"
-    return PooledWorkload(name=name, items=items, seed=seed)
+        items = _of_category(items, settings.category, path)
+        name = f"{name}/{wanted}"
+    return PooledWorkload(name=name, items=items, seed=seed, notes=(f"{len(items):,} prompts in the file",))
 
 
 def _sessions(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | None) -> Workload:
@@ -81,11 +81,17 @@ def _path(settings: "WorkloadSettings") -> Path:
     return Path(settings.path)
 
 
-def _by_category(items: Sequence[WorkItem]) -> dict[str, list[WorkItem]]:
-    found: dict[str, list[WorkItem]] = {}
-    for item in items:
-        found.setdefault(normalised(item.category), []).append(item)
-    return found
+def _of_category(items: Sequence[WorkItem], category: str, path: Path) -> Sequence[WorkItem]:
+    wanted, known = normalised(category), dict[str, None]()
+    places = array("q")
+    for place, item in enumerate(items):
+        found = normalised(item.category)
+        known[found] = None
+        if found == wanted:
+            places.append(place)
+    if not places:
+        raise _no_category(category, known, f"{path} has", file=path)
+    return Selected(items, places)
 
 
 def _no_category(wanted: str, known: Mapping[str, object], whose: str, *, file: Path | None = None) -> ConfigError:

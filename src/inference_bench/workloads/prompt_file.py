@@ -1,94 +1,108 @@
-"""Reads prompts from a file of the user's own: plain text or JSONL, checked line by line, bounded in size.
+"""Reads prompts from a file of the user's own: plain text, JSONL or CSV, checked record by record before the run.
 
 Text: one prompt on each line. Empty lines and lines that start with `#` are skipped; a prompt that starts with `#` is
 written `\\#`. JSONL (`.jsonl`, `.ndjson`): one object on each line, `{"prompt": "…"}` or `{"messages": [{"role": …,
-"content": …}, …]}`, with `max_tokens` and `category` if wanted. Both are UTF-8, with or without a byte order mark, with
-either kind of line end.
+"content": …}, …]}`, with `max_tokens` and `category` if wanted. CSV (`.csv`): see `csv_file`. All are UTF-8, with or
+without a byte order mark, with either kind of line end. A file may be larger than memory: it is read once to check it,
+and then record by record as they are asked for, from the same open file.
 """
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from inference_bench.api.protocols import Message
 from inference_bench.errors import ConfigError
+from inference_bench.workloads.csv_file import read_csv_file
 from inference_bench.workloads.items import WorkItem
+from inference_bench.workloads.opened import open_once, wrong
 from inference_bench.workloads.prompt_line import LineError, parse_json_line
+from inference_bench.workloads.record_file import RecordFile
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
-MAX_PROMPTS = 100_000
 
 FILE_CATEGORY = "file"
 """The category of a prompt whose line names none."""
 
 _JSONL_SUFFIXES = (".jsonl", ".ndjson")
-_KEY = "workload.path"
+_WHAT = "prompt file"
+
+ParseLine = Callable[[str], WorkItem | None]
 
 
-def read_prompt_file(path: Path) -> tuple[WorkItem, ...]:
-    """Return all prompts of the file in its order; ConfigError with file and line for anything that is not one."""
-    items: list[WorkItem] = []
-    for line, item in _checked_lines(path):
-        if len(items) == MAX_PROMPTS:
-            raise _error(path, f"a prompt file holds at most {MAX_PROMPTS:,} prompts", line=line)
-        items.append(item)
+def read_prompt_file(path: Path, *, prompt_column: str | None = None) -> Sequence[WorkItem]:
+    """Return all prompts of the file in its order; ConfigError with file and line for anything that is not one.
+
+    `prompt_column` names the column of a CSV file that holds them; ConfigError for other files.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        raise wrong(
+            path,
+            "a .json file is one document; prompts come as plain text, CSV or JSONL, one object on each line",
+            hint="name the file .jsonl with an object on each line; conversations are read by the kind sharegpt",
+        )
+    if suffix == ".csv":
+        items = read_csv_file(path, open_once(path, _WHAT), prompt_column, FILE_CATEGORY)
+    elif prompt_column is not None:
+        raise ConfigError(
+            "workload.prompt_column: only a .csv file has columns", file=path, key="workload.prompt_column"
+        )
+    else:
+        items = _read_lines(path, open_once(path, _WHAT), _json_line if suffix in _JSONL_SUFFIXES else _text_line)
     if not items:
-        raise _error(
+        raise wrong(
             path, "there is no prompt in this file", hint="one on each line; empty lines and # lines do not count"
         )
-    return tuple(items)
+    return items
 
 
-def _checked_lines(path: Path) -> Iterator[tuple[int, WorkItem]]:
-    """Yield the 1-based number and the prompt of each line that holds one."""
-    parse = _parser(path)
-    for number, raw in _raw_lines(path):
+def _read_lines(path: Path, stream: BinaryIO, parse: ParseLine) -> Sequence[WorkItem]:
+    items = RecordFile(path, stream, lambda raw: _present(parse(_decoded(raw))))
+    for number, start, raw in numbered_lines(path, stream, _WHAT):
         try:
             item = parse(_decoded(raw))
         except UnicodeDecodeError as error:
-            # The text itself is not shown: it is no text.
-            problem = f"this line is not UTF-8: byte 0x{raw[error.start]:02x} at position {error.start + 1} of the line"
-            raise _error(path, problem, line=number, hint=_encoding_hint(raw, number)) from None
+            raise not_utf8(path, number, raw, error) from None
         except LineError as error:
-            raise _error(path, str(error), line=number, hint=error.hint) from None
+            raise wrong(path, str(error), line=number, column=error.column, hint=error.hint) from None
         if item is not None:
-            yield number, item
+            items.add(start, len(raw))
+    return items
 
 
-def _parser(path: Path) -> Callable[[str], WorkItem | None]:
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        raise _error(
-            path,
-            "a .json file is one document; prompts come as plain text or as JSONL, one object on each line",
-            hint="write each prompt on a line of its own and name the file .jsonl",
-        )
-    return _json_line if suffix in _JSONL_SUFFIXES else _text_line
+def _present(item: WorkItem | None) -> WorkItem:
+    if item is None:
+        raise ValueError("this line was a prompt before")
+    return item
 
 
-def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the 1-based number and the bytes of each line, without a byte order mark; never reads past the limits."""
+def numbered_lines(path: Path, stream: BinaryIO, what: str) -> Iterator[tuple[int, int, bytes]]:
+    """Yield number (from 1), first byte and bytes of each line, without a byte order mark; lines are bounded."""
+    number = start = 0
     try:
-        with path.open("rb") as stream:
-            yield from _bounded_lines(path, stream)
+        while raw := stream.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > MAX_LINE_BYTES:
+                raise wrong(path, f"this line is longer than {MAX_LINE_BYTES // 1024**2} MiB", line=number)
+            mark = len(codecs.BOM_UTF8) if number == 1 and raw.startswith(codecs.BOM_UTF8) else 0
+            yield number, start + mark, raw[mark:]
+            start += len(raw)
     except OSError as error:
-        raise _error(path, f"cannot read the prompt file: {error.strerror or error}") from error
+        raise wrong(path, f"cannot read the {what}: {error.strerror or error}") from error
 
 
-def _bounded_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    number = total = 0
-    while raw := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        total += len(raw)
-        if len(raw) > MAX_LINE_BYTES:
-            raise _error(path, f"this line is longer than {MAX_LINE_BYTES // 1024**2} MiB", line=number)
-        if total > MAX_FILE_BYTES:
-            raise _error(
-                path, f"a prompt file may have {MAX_FILE_BYTES // 1024**2} MiB, and this one goes on", line=number
-            )
-        yield number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+def not_utf8(path: Path, number: int, raw: bytes, error: UnicodeDecodeError) -> ConfigError:
+    """Return the error for a line that is no UTF-8. The text itself is not shown: it is no text."""
+    utf16 = number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return wrong(
+        path,
+        f"this line is not UTF-8: byte 0x{raw[error.start]:02x} at position {error.start + 1} of the line",
+        line=number,
+        column=error.start + 1,
+        hint="this looks like UTF-16; save the file as UTF-8" if utf16 else "save the file as UTF-8",
+    )
 
 
 def _decoded(raw: bytes) -> str:
@@ -111,16 +125,3 @@ def _json_line(text: str) -> WorkItem | None:
     if not text.strip():
         return None
     return parse_json_line(text, default_category=FILE_CATEGORY)
-
-
-def _encoding_hint(raw: bytes, number: int) -> str:
-    if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "this looks like UTF-16; save the file as UTF-8"
-    return "save the file as UTF-8"
-
-
-def _error(path: Path, problem: str, *, line: int | None = None, hint: str | None = None) -> ConfigError:
-    where = str(path) if str(path).isprintable() else repr(str(path))
-    if line is not None:
-        where += f":{line}"
-    return ConfigError(f"{where}: {problem}", file=path, line=line, key=_KEY, hint=hint)

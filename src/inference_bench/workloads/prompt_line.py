@@ -18,9 +18,10 @@ _ROLES: tuple[str, ...] = get_args(Role)
 class LineError(Exception):
     """A line is not a prompt: what is wrong with it, in a sentence, and what to do."""
 
-    def __init__(self, problem: str, *, hint: str | None = None) -> None:
+    def __init__(self, problem: str, *, hint: str | None = None, column: int = 1) -> None:
         super().__init__(problem)
         self.hint = hint
+        self.column = column
 
 
 def parse_json_line(text: str, *, default_category: str) -> WorkItem:
@@ -28,14 +29,16 @@ def parse_json_line(text: str, *, default_category: str) -> WorkItem:
     try:
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise LineError(f"this line is not JSON: {error.msg} at column {error.colno}", hint=_SHAPES) from None
+        raise LineError(f"this line is not JSON: {error.msg}", hint=_SHAPES, column=error.colno) from None
     if not isinstance(value, dict):
         raise LineError("this line is JSON but not an object", hint=_SHAPES)
     _refuse_unknown(value, _KEYS, "a prompt")
     if ("prompt" in value) == ("messages" in value):
         raise LineError('this line needs exactly one of "prompt" and "messages"', hint=_SHAPES)
     messages = _messages(value["messages"]) if "messages" in value else (Message("user", _text(value, "prompt")),)
-    return WorkItem(messages, _max_tokens(value.get("max_tokens")), _category(value.get("category"), default_category))
+    return WorkItem(
+        messages, output_length(value.get("max_tokens")), category_of(value.get("category"), default_category)
+    )
 
 
 _SHAPES = 'each line is {"prompt": "…"} or {"messages": [{"role": "user", "content": "…"}]}'
@@ -76,7 +79,8 @@ def _text(value: dict[str, object], key: str) -> str:
     return text
 
 
-def _max_tokens(value: object) -> int | None:
+def output_length(value: object) -> int | None:
+    """Return a wanted output length, None where none was given; LineError when it is no such number."""
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_OUTPUT_TOKENS:
@@ -84,7 +88,8 @@ def _max_tokens(value: object) -> int | None:
     return value
 
 
-def _category(value: object, default: str) -> str:
+def category_of(value: object, default: str) -> str:
+    """Return a category, `default` where none was given; LineError when it is no short text of one line."""
     if value is None:
         return default
     if (

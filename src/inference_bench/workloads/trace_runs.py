@@ -57,8 +57,8 @@ def read_run_trace(path: Path, stream: BinaryIO, selection: str | None) -> Trace
     left_out = int((~known).sum())
     if left_out:
         notes.append(f"{left_out:,} of its requests left out: a length was not told")
-    lengths = [column[order].astype(np.int32) for column in (prompts, outputs)]
-    return Trace(f"{path.parent.name}#{test}/{service}", seconds, *lengths, notes=tuple(notes))
+    lengths = prompts[order].astype(np.int32), outputs[order].astype(np.int32)
+    return Trace(f"{path.parent.name}#{test}/{service}", seconds, lengths[0], lengths[1], tuple(notes))
 
 
 def _table(path: Path, stream: BinaryIO) -> pa.Table:
