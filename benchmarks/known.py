@@ -117,7 +117,7 @@ def read_truth(path: Path) -> dict[str, Truth]:
 
 def bare_reader(port: int, *, streams: int, tokens: int, seconds: float, ramp: float = 0.0) -> dict[str, float]:
     """Run the C reader; returns requests, chunks, cpu_seconds and peak_mib."""
-    command = [built("reader"), *map(str, (port, streams, tokens, seconds, ramp))]
+    command = [str(built("reader")), *map(str, (port, streams, tokens, seconds, ramp))]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     result: dict[str, float] = json.loads(done.stdout)
     return result

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +15,6 @@ import yaml
 
 from harness import ROOT
 from watched import Cost, run_watched
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +52,9 @@ class Run:
     def columns(self, *names: str) -> dict[str, Any]:
         """Return columns of the good requests in the steady window, as lists."""
         table = pq.read_table(self.folder / "requests.parquet", columns=[*names, "ok", "in_window"])
-        mask = pa.compute.and_(table.column("ok"), pa.compute.fill_null(table.column("in_window"), False))
-        return {name: table.filter(mask).column(name).to_pylist() for name in names}
+        flags = (table.column(name).to_pylist() for name in ("ok", "in_window"))
+        table = table.filter(pa.array([bool(ok and inside) for ok, inside in zip(*flags, strict=True)]))
+        return {name: table.column(name).to_pylist() for name in names}
 
 
 def run_ours(

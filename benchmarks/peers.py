@@ -4,8 +4,8 @@
     python benchmarks/peers.py --guidellm ~/guidellm/bin/guidellm --aiperf … --vllm … --tokenizer ~/models/tiny
 
 Every tool puts a closed loop of so many streams on the server, all begun at once, each answer 64 tokens at 10 tokens/s
-after 200 ms. Truth is the server's stamp immediately before each write. The TTFT error is |measured - true| per request,
-matched by id, where the true TTFT runs from the tool's own start mark to that write: what the tool was late in seeing.
+after 200 ms. Truth is the server's stamp immediately before each write. The TTFT error is |measured - true| per
+request, matched by id, where the true TTFT runs from the tool's own start mark to that write: what the tool was late in seeing.
 Counted from when the server had read the request instead, it also holds the way there: connecting, where a tool has
 that inside its TTFT, and on a shared machine the server's own turn. Percentiles of what a tool's users see stand
 beside those of that truth. CPU is
@@ -162,7 +162,7 @@ def achieved(run: Measured, streams: int, arguments: argparse.Namespace) -> floa
     whole = [one for one in run.truth.values() if one.whole and len(one.written) == arguments.tokens]
     span = max(int(one.written[-1]) for one in whole) - min(one.received for one in whole)
     ideal = arguments.long * (arguments.ttft_ms + arguments.gap_ms * (arguments.tokens - 1))
-    return len(whole) / (streams * arguments.long) * ideal / (span / 1e6)
+    return float(len(whole) / (streams * arguments.long) * ideal / (span / 1e6))
 
 
 def floor(streams: int, arguments: argparse.Namespace) -> None:
