@@ -5,13 +5,13 @@
 
 Every tool puts a closed loop of so many streams on the server, all begun at once, each answer 64 tokens at 10 tokens/s
 after 200 ms. Truth is the server's stamp immediately before each write. The TTFT error is |measured - true| per
-request, matched by id, where the true TTFT runs from the tool's own start mark to that write: what the tool was late in seeing.
-Counted from when the server had read the request instead, it also holds the way there: connecting, where a tool has
-that inside its TTFT, and on a shared machine the server's own turn. Percentiles of what a tool's users see stand
-beside those of that truth. CPU is
-that of all processes of a tool; two run lengths are subtracted, so that start-up and end do not count. A peer that is
-not installed is named and left out. GuideLLM, AIPerf and vLLM can also be named by the environment: PEER_GUIDELLM,
-PEER_AIPERF, PEER_VLLM, PEER_TOKENIZER.
+request, matched by id, where the true TTFT runs from the tool's own start mark to that write: what the tool was late
+in seeing. Counted from when the server had read the request instead, it also holds the way there: connecting, where a
+tool has that inside its TTFT, and on a shared machine the server's own turn. The percentiles that a tool's users see
+stand beside those of that truth. CPU is that of all processes of a tool; two run lengths are subtracted, so that
+start-up and end do not count. Memory is that of the short run, where watching it disturbs no figure. A peer that is
+not installed is named and left out. Its program can also be named by the environment: PEER_GUIDELLM, PEER_AIPERF,
+PEER_VLLM, PEER_TOKENIZER.
 """
 
 import argparse
