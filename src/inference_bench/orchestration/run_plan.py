@@ -21,7 +21,7 @@ from inference_bench.testing.estimates import Estimate, estimate
 from inference_bench.testing.limits import check_limits, needs
 from inference_bench.testing.plan import LoadPlan, TtftPlan, make_plans
 from inference_bench.testing.rendering import ServiceUnderTest, TestShape
-from inference_bench.testing.sweeps import test_names
+from inference_bench.testing.sweeps import planned_names
 
 STREAMS_PER_WORKER = 256  # beyond, a further worker is worth its process
 TTFT = "ttft"
@@ -85,7 +85,7 @@ def check_selection(settings: Settings, selection: Selection) -> None:
             raise UsageError(f"there is no test {name!r}", hint=f"tests: {', '.join(names)}")
     if selection.find_capacity:
         searches_of(settings, selection.loads)
-    elif not test_names(settings, ttft=selection.ttft, load=selection.load, only=selection.only):
+    elif not planned_names(settings, ttft=selection.ttft, load=selection.load, only=selection.only):
         raise UsageError("no test is left to run", hint="see --test, --ttft-only, --load-only and the configuration")
 
 

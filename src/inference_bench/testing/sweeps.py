@@ -35,7 +35,7 @@ def selected_loads(settings: Settings, only: Sequence[str]) -> list[LoadTestSett
     return [test for test in settings.load_tests if not only or test.name in only]
 
 
-def test_names(settings: Settings, *, ttft: bool, load: bool, only: Sequence[str] = ()) -> list[str]:
+def planned_names(settings: Settings, *, ttft: bool, load: bool, only: Sequence[str] = ()) -> list[str]:
     """Return the names of the tests that will run, in order, without planning them."""
     found = ["ttft"] if ttft and settings.ttft_test.enabled and (not only or "ttft" in only) else []
     loads = selected_loads(settings, only) if load else []

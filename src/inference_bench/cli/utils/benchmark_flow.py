@@ -57,6 +57,8 @@ async def run_flow(
         if options.until_decided and len(names) < 2:
             raise UsageError(f"--until-decided compares services, and there is only {names[0]}")
         plan = make_run_plan(opened, settings, selection, workers=workers)
+        if options.calibrate:
+            _calibration_plan(plan)  # refused now where it has nothing to do
         if options.dry_run:
             _show_dry_run(plan, opened, options)
             return None
@@ -117,13 +119,13 @@ def _check_tests(loaded: "LoadedSettings", selection: "Selection", gates: Sequen
     """Refuse gates on tests that will not run. Raises UsageError."""
     from inference_bench.results.gates import check_tests  # noqa: PLC0415 - keeps --help fast
     from inference_bench.results.slo import slo_of  # noqa: PLC0415
-    from inference_bench.testing.sweeps import test_names  # noqa: PLC0415
+    from inference_bench.testing.sweeps import planned_names  # noqa: PLC0415
 
     if not gates:
         return
     config = loaded.settings.model_dump(mode="json")
     load = selection.load and not selection.find_capacity
-    names = test_names(loaded.settings, ttft=selection.ttft, load=load, only=selection.only)
+    names = planned_names(loaded.settings, ttft=selection.ttft, load=load, only=selection.only)
     check_tests(gates, {name: slo_of(config, name) for name in names})
 
 
@@ -133,10 +135,12 @@ def _show_dry_run(plan: "RunPlan", opened: "OpenServices", options: BenchmarkOpt
 
     if not options.as_json:
         print_plan(out(), plan, simulated=opened.simulated)
-        for line in _until_decided_lines(plan, options):
+        for line in (*_calibration_lines(plan, options), *_until_decided_lines(plan, options)):
             out().print(line, markup=False, soft_wrap=True)
         return
     document = plan_json(plan, simulated=opened.simulated)
+    if options.calibrate:
+        document["calibration"] = _calibration_plan(plan)
     if options.until_decided:
         document["until_decided"] = {
             "budget_seconds": plan.settings.comparison.budget,
@@ -146,8 +150,34 @@ def _show_dry_run(plan: "RunPlan", opened: "OpenServices", options: BenchmarkOpt
 
 
 def _say_until_decided(plan: "RunPlan", options: BenchmarkOptions) -> None:
-    for line in _until_decided_lines(plan, options):
+    for line in (*_calibration_lines(plan, options), *_until_decided_lines(plan, options)):
         note(line)
+
+
+def _calibration_plan(plan: "RunPlan") -> dict[str, object]:
+    """Return the tests that will be calibrated for, and how long that takes. Raises UsageError when there are none."""
+    from inference_bench.testing.calibration import calibrated_tests, calibration_seconds  # noqa: PLC0415
+
+    tests = [test.name for test in calibrated_tests(plan.tests)]
+    if not tests:
+        raise UsageError("--calibrate needs a load test, and none will run", hint="leave it out")
+    return {"tests": tests, "seconds": calibration_seconds(plan.tests)}
+
+
+def _calibration_lines(plan: "RunPlan", options: BenchmarkOptions) -> list[str]:
+    """Say what --calibrate will do before the plan, and how long it takes."""
+    from inference_bench.cli.utils.run_display import counted, duration  # noqa: PLC0415 - keeps --help fast
+
+    if not options.calibrate:
+        return []
+    found = _calibration_plan(plan)
+    tests, seconds = found["tests"], found["seconds"]
+    assert isinstance(tests, list)
+    assert isinstance(seconds, float)
+    return [
+        f"Calibration: before the tests, the load of {counted(len(tests), 'load test')} goes to a null server of this "
+        f"machine, ~{duration(seconds)}."
+    ]
 
 
 def _until_decided_lines(plan: "RunPlan", options: BenchmarkOptions) -> list[str]:
