@@ -37,8 +37,8 @@ def main() -> None:
     more_files()
     print(f"{machine()}; {given.rate:g} tokens/s a stream, {given.tokens} tokens, window {given.seconds:g} s, "
           f"workers {given.workers}\n")  # fmt: skip
-    print("| streams | chunks/s | chunks | requests | TTFT error p50 / p99, ms | from the server's side | verdict | CPU, cores "
-          "| server late p99, ms | reasons |")  # fmt: skip
+    print("| streams | chunks/s | chunks | requests | TTFT error p50 / p99, ms | from the server's side | verdict "
+          "| CPU, cores | server late p99, ms | reasons |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     seen: list[tuple[str, float]] = []
     streams = given.streams
