@@ -80,8 +80,12 @@ class ChunkTable:
 
     def pieces(self, wanted: Ints) -> Iterator[Piece]:
         """Yield the requests that are in `wanted`, piece by piece."""
+        if not wanted.size:
+            return
+        ordered = np.sort(wanted)
         for piece in self._read() if self._pieces is None else self._pieces:
-            found = piece.of(np.isin(piece.numbers, wanted))
+            place = np.minimum(np.searchsorted(ordered, piece.numbers), ordered.size - 1)
+            found = piece.of(ordered[place] == piece.numbers)
             if found.numbers.size:
                 yield found
 

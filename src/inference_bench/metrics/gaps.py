@@ -52,16 +52,17 @@ def grouped_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints, groups: Ints,
     `wanted` are sorted request numbers, `groups` the group (0 to count - 1) of each of them.
     """
     of_piece = {"icl_ms": _chunk_gaps, "itl_ms": _token_gaps}[metric_id]
-    found: list[Floats] = [np.empty(0)]
-    belongs: list[Ints] = [np.empty(0, dtype=np.int64)]
+    found: list[list[Floats]] = [[] for _ in range(count)]
     for whole in chunks.pieces(wanted):
         piece, values, owners = of_piece(whole)
-        found.append(values)
-        belongs.append(groups[np.searchsorted(wanted, piece.numbers)][owners])
-    group = np.concatenate(belongs)
-    order = np.argsort(group, kind="stable")
-    ends = np.cumsum(np.bincount(group, minlength=count))
-    return np.split(np.concatenate(found)[order], ends[:-1])
+        group = groups[np.searchsorted(wanted, piece.numbers)][owners]
+        ordered = values[np.argsort(group, kind="stable")]
+        ends = np.cumsum(np.bincount(group, minlength=count))
+        # Copies: a view would keep the other groups' values alive.
+        for number in np.unique(group).tolist():
+            found[number].append(ordered[ends[number - 1] if number else 0 : ends[number]].copy())
+    # One group after the other gives its parts back as it is put together: all of them twice would be too much.
+    return [np.concatenate(parts) if (parts := found.pop(0)) else np.empty(0) for _ in range(count)]
 
 
 # The requests of a piece that count, their gaps in ms, and for each gap the position of its request among them.
