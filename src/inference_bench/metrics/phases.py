@@ -64,17 +64,3 @@ def phases_of(requests: pa.Table, windows: dict[int, tuple[int, int]]) -> Phases
         most[2],
         None if most[3] is None else int(most[3]),
     )
-
-
-def phases_words(found: Phases) -> str:
-    """Say the phases in a sentence, for people."""
-    parts = [f"warm-up {found.warmup:,}", f"ramp {found.ramp:,}", f"steady {found.steady:,}"]
-    if found.after:
-        parts.append(f"after the window {found.after:,}")
-    text = f"requests: {', '.join(parts)}"
-    if found.steady_s is not None and found.drain_s is not None:
-        text += (
-            f"; longest round: ramp {found.ramp_s or 0.0:.1f} s, window {found.steady_s:.1f} s, drain "
-            f"{found.drain_s:.1f} s with {found.in_flight_at_close:,} in flight when the window closed"
-        )
-    return text

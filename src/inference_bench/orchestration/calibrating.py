@@ -26,6 +26,7 @@ from inference_bench.results.manifest import Window as KeptWindow
 from inference_bench.results.summary import Summary
 from inference_bench.results.tables import load_worker_samples
 from inference_bench.results.trust import CalibrationFacts, RunTrust
+from inference_bench.results.trust_view import calibration_words
 from inference_bench.testing.analyzers import summarise_run
 from inference_bench.testing.calibration import (
     GAP_MS,
@@ -34,7 +35,6 @@ from inference_bench.testing.calibration import (
     calibrated_tests,
     calibration_plan,
     calibration_shape,
-    calibration_words,
     error_figures,
     judged,
     load_words,

@@ -61,7 +61,8 @@ class OwnWatch:
         """Write what was seen so far into the manifest."""
 
         def add(manifest: Manifest) -> Manifest:
-            watch = {**manifest.trust.watch, **self.facts}
+            watch = dict(manifest.trust.watch)  # of an interrupted run that goes on, it has peaks already
+            watch |= {test: most_of(watch[test], now) if test in watch else now for test, now in self.facts.items()}
             return manifest.model_copy(update={"trust": manifest.trust.model_copy(update={"watch": watch})})
 
         if self.facts:

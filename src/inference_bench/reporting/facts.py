@@ -14,6 +14,7 @@ from inference_bench.reporting.pair_table import pair_table, score_table
 from inference_bench.reporting.services import service_view
 from inference_bench.reporting.test_facts import gate_row, test_view
 from inference_bench.reporting.text import clean, count, slug
+from inference_bench.reporting.trust import trust_points
 from inference_bench.reporting.verdict import banners, comparison_verdict, run_verdict
 from inference_bench.reporting.view import Banner, BarGroup, Cell, Head, Note, Point, Report, Row, Table, TestView, Tone
 from inference_bench.results.comparing import compare_run
@@ -92,7 +93,7 @@ def run_report(run: Run, stored: Stored | None = None) -> Report:
         score_notes=score_notes,
         services=tuple(service_view(facts, numbers[facts.name]) for facts in manifest.services),
         tests=tuple(test_view(place, test, comparison, stored.gates, numbers) for place, test in enumerate(tests, 1)),
-        method=tuple(method(manifest, comparison)),
+        method=(*method(manifest, comparison), *trust_points(tests)),
         environment=tuple(environment(manifest)),
         limits=tuple(limits(manifest, summary, comparison)),
         definitions=tuple(definitions(summary)),

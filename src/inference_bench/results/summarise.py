@@ -90,11 +90,14 @@ def with_sanity(services: Mapping[str, ServiceSummary], answers: Mapping[str, An
 
 
 def worst(validities: Mapping[str, Validity]) -> Validity:
-    """Return the validity of a test from its services': the worst verdict, each reason with the service it is about."""
+    """Return the validity of a test from its services': the worst verdict, each reason with its service, those of the
+    worst service first.
+    """
     if not validities:
         return Validity(verdict="invalid", reasons=("no service was measured",))
     verdict = max((validity.verdict for validity in validities.values()), key=_SEVERITY.index)
-    reasons = tuple(f"{name}: {reason}" for name, validity in validities.items() for reason in validity.reasons)
+    ranked = sorted(validities.items(), key=lambda found: -_SEVERITY.index(found[1].verdict))
+    reasons = tuple(f"{name}: {reason}" for name, validity in ranked for reason in validity.reasons)
     return Validity(verdict=verdict, reasons=reasons)
 
 

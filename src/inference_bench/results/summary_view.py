@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from inference_bench.results.summary import ServiceSummary, TestSummary
+from inference_bench.results.trust_view import closest_sign, drain_text, phases_text
 
 MISSING: Final = "–"
 
@@ -83,12 +84,15 @@ def rows(test: TestSummary) -> list[tuple[str, list[str]]]:
         add("Requests/s", lambda service: number(service.throughput.requests_per_s))
         add("Output tokens/s", lambda service: number(service.throughput.output_tokens_per_s))
         add("In flight mean / max", _in_flight)
+        add("Warm-up / ramp / steady", lambda service: phases_text(service.phases) if service.phases else MISSING)
+        add("Drain, s (in flight)", _drain)
     for place in range(min(_TURNS_SHOWN, max((len(service.turns) for service in services), default=0))):
         add(f"Turn {place + 1} TTFT p50, ms", partial(_turn_ttft, place=place))
     add("Turnaround p50 / p99, ms", _turnaround)
     add("Goodput, requests/s", lambda service: number(service.goodput.requests_per_s if service.goodput else None))
     add("Goodput attainment", lambda service: percent(service.goodput.attainment if service.goodput else None))
     add("Cost per 1M output tokens", _cost)
+    add("Nearest limit", lambda service: closest_sign(service) or MISSING)
     add("Validity", lambda service: service.validity.verdict)
     return made
 
@@ -136,6 +140,10 @@ def _errors(service: ServiceSummary) -> str:
     if service.requests.interrupted:
         named.append(f"interrupted {service.requests.interrupted}")
     return ", ".join(named) or MISSING
+
+
+def _drain(service: ServiceSummary) -> str:
+    return (drain_text(service.phases) if service.phases else None) or MISSING
 
 
 def _in_flight(service: ServiceSummary) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from inference_bench.metrics.columns import NS_PER_MS, Floats
-from inference_bench.results.trust import CalibrationFacts, ErrorFigures, Verdict
+from inference_bench.results.trust import ErrorFigures, Verdict
 from inference_bench.testing.plan import LoadPlan, TtftPlan, plan_load
 from inference_bench.testing.rendering import TestShape
 from inference_bench.workloads.items import WorkItem, Workload
@@ -167,28 +167,3 @@ def judged(verdict: Verdict, reasons: Sequence[str], error: ErrorFigures | None)
     if worst > INVALID_MS:
         return "invalid", (said, *reasons)
     return ("invalid" if verdict == "invalid" else "suspect"), (*reasons, said)
-
-
-def calibration_words(found: CalibrationFacts) -> str:
-    """Say in a sentence what this machine adds at a test's load."""
-    if found.ttft_error_ms is None:
-        return f"{found.test}: at {found.load} the null server gave no good answer: {found.verdict}"
-    text = f"{found.test}: at {found.load} this machine adds {_figures(found.ttft_error_ms)} to TTFT"
-    if found.tpot_error_ms is not None:
-        text += f" and {_figures(found.tpot_error_ms)} to TPOT"
-    if found.server_late_ms is not None:
-        text += f"; the null server itself was late by {_tail(found.server_late_ms)}"
-    if found.send_lag_p99_ms is not None:
-        text += f"; send lag {found.send_lag_p99_ms:.2g} ms (p99)"
-    if found.worker_cpu_share is not None:
-        text += f"; busiest worker {100 * found.worker_cpu_share:.0f} % of a CPU"
-    reasons = f" ({'; '.join(found.reasons)})" if found.reasons else ""
-    return f"{text}: {found.verdict}{reasons}"
-
-
-def _figures(found: ErrorFigures) -> str:
-    return f"{found.p50:.2g} ms (p50), {_tail(found)}"
-
-
-def _tail(found: ErrorFigures) -> str:
-    return f"{found.p99:.2g} ms (p99)" if found.p99 is not None else f"{found.max:.2g} ms (most of {found.n})"

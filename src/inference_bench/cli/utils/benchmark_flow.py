@@ -56,7 +56,8 @@ async def run_flow(
         check_services(gates, names)
         if options.until_decided and len(names) < 2:
             raise UsageError(f"--until-decided compares services, and there is only {names[0]}")
-        plan = make_run_plan(opened, settings, selection, workers=workers)
+        # In a thread: a workload of exact lengths asks a service to count, and Ctrl-C must be heard meanwhile.
+        plan = await asyncio.to_thread(make_run_plan, opened, settings, selection, workers=workers)
         if options.calibrate:
             _calibration_plan(plan)  # refused now where it has nothing to do
         if options.dry_run:

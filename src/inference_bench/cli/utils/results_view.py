@@ -21,6 +21,7 @@ from inference_bench.results.server_facts import server_lines
 from inference_bench.results.summary import ServiceSummary, TestSummary, read_summary
 from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
 from inference_bench.results.tables import outcome_counts
+from inference_bench.results.trust_view import trust_lines
 
 SIMULATED: Final = "SIMULATED"
 _SERVICES_ABREAST: Final = 3  # as many as 80 columns hold beside the labels
@@ -156,6 +157,8 @@ def print_test(test: TestSummary) -> None:
         console.print(Text(test.validity.verdict.upper(), style=style))
         for reason in test.validity.reasons:
             console.print(Text(f"  {clean(reason, limit=500)}", style=style.removeprefix("bold ")), soft_wrap=True)
+    for label, text in trust_lines(test):
+        console.print(Text(f"  {label}: {clean(text, limit=700)}"), soft_wrap=True)
     for warning in sanity_warnings(test):
         console.print(Text(f"NOT SOUND  {clean(warning, limit=500)}", style="bold red"), soft_wrap=True)
     services = list(test.services.items())
