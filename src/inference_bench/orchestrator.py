@@ -11,6 +11,8 @@ from inference_bench.orchestration.demo_orchestrator import Show, open_show
 from inference_bench.orchestration.inspect_orchestrator import inspect_answers, provoke_errors
 from inference_bench.orchestration.race_orchestrator import Question, RaceInput, planned_heats, run_heat
 from inference_bench.orchestration.race_statistics import statistics_of
+from inference_bench.orchestration.resumable import resume_command
+from inference_bench.orchestration.resuming import Interrupted, in_their_order, interrupted_run, left_of
 from inference_bench.orchestration.run_plan import RunPlan, Selection, check_selection, make_run_plan
 from inference_bench.orchestration.service_orchestrator import (
     OpenServices,
@@ -21,6 +23,7 @@ from inference_bench.orchestration.service_orchestrator import (
 )
 
 __all__ = [
+    "Interrupted",
     "OpenServices",
     "Question",
     "RaceInput",
@@ -33,13 +36,17 @@ __all__ = [
     "ask_everyone",
     "check_selection",
     "found_services",
+    "in_their_order",
     "inspect_answers",
+    "interrupted_run",
+    "left_of",
     "make_run_plan",
     "open_services",
     "open_show",
     "planned_heats",
     "provoke_errors",
     "recover_run",
+    "resume_command",
     "run_benchmark",
     "run_heat",
     "statistics_of",

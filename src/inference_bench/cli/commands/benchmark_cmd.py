@@ -18,6 +18,7 @@ from inference_bench.cli.utils.service_options import ServiceOptions, load_confi
         "vllm-benchmark benchmark --load-only --rate 5 --arrivals poisson -d 60",
         "vllm-benchmark benchmark --load-only --test standard-load --users 1,4,16,64",
         "vllm-benchmark benchmark --quick --until-decided",
+        "vllm-benchmark benchmark --resume last",
         "vllm-benchmark benchmark --fail-if 'vllm.ttft_ms.p95>300' --junit ci.xml",
         "vllm-benchmark benchmark --fail-if 'ttft:tgi.failed>0 or tgi.ok<100'",
     ),
@@ -39,14 +40,18 @@ def benchmark(services: ServiceOptions, **given: object) -> int:
         from inference_bench.results.junit import check_junit_path  # noqa: PLC0415
 
         check_junit_path(options.junit)
+    stopping = "stopping; what was measured is saved"
     if options.resume is not None:
-        return _resume(services, options, gates)
-    loaded = load_configuration(services, quick=options.quick, overrides=options.overrides())
-    from inference_bench.cli.utils.benchmark_flow import run_flow  # noqa: PLC0415
+        from inference_bench.cli.utils.resume_flow import check_given, resume_flow, resumed_run  # noqa: PLC0415
 
-    outcome = run_story(
-        lambda stop: run_flow(services, loaded, options, gates, stop), stopping="stopping; what was measured is saved"
-    )
+        check_given()
+        run = resumed_run(options)
+        outcome = run_story(lambda stop: resume_flow(services, run, options, gates, stop), stopping=stopping)
+    else:
+        loaded = load_configuration(services, quick=options.quick, overrides=options.overrides())
+        from inference_bench.cli.utils.benchmark_flow import run_flow  # noqa: PLC0415
+
+        outcome = run_story(lambda stop: run_flow(services, loaded, options, gates, stop), stopping=stopping)
     if outcome is not None:
         from inference_bench.cli.utils.benchmark_end import show_outcome  # noqa: PLC0415
 

@@ -66,7 +66,7 @@ def recover_command(ctx: click.Context, *, test_id: str, directory: Path | None)
     """Save what a killed run had measured: its journal becomes Parquet files, a summary, a comparison and a report. The
     run stays partial.
     """
-    from inference_bench.orchestrator import recover_run  # noqa: PLC0415
+    from inference_bench.orchestrator import recover_run, resume_command  # noqa: PLC0415
     from inference_bench.results.finalise import REQUESTS  # noqa: PLC0415
 
     run = found_run(directory or ctx.obj, test_id)
@@ -78,6 +78,9 @@ def recover_command(ctx: click.Context, *, test_id: str, directory: Path | None)
     facts = manifest.files.get(REQUESTS)
     rows = "no" if facts is None or facts.rows is None else f"{facts.rows:,}"
     out().print(f"{run.folder.test_id}: {manifest.status}, {rows} requests in {REQUESTS}", markup=False, soft_wrap=True)
+    command = resume_command(run.folder)
+    if command is not None:
+        note(f"What is left of it is measured with: {command}")
     if failure is not None:
         raise failure
 

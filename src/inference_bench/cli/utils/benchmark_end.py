@@ -45,6 +45,8 @@ def show_outcome(outcome: "RunOutcome", options: BenchmarkOptions) -> None:
     for text in outcome.warnings:
         warn(clean(text, limit=500))
     note(f"Run folder: {outcome.folder.path}")
+    if outcome.failure is not None and (way := _way_on(outcome)) is not None:
+        note(f"The run can {way}")
     report = next((path for path in outcome.documents if path.name == REPORT), None)
     if report is not None:
         note(f"Report: {report}")
@@ -71,7 +73,7 @@ def outcome_json(outcome: "RunOutcome") -> dict[str, object]:
 def verdict(outcome: "RunOutcome", *, strict: bool) -> BenchError | None:
     """Return what the exit code must say; of several the contract's order: 130, what failed in us, then 3, 5, 4."""
     if outcome.interrupted:
-        return InterruptedRunError("interrupted; what was measured until then is saved")
+        return InterruptedRunError("interrupted; what was measured until then is saved", hint=_way_on(outcome))
     if outcome.failure is not None:
         return outcome.failure
     silent = silent_services(outcome)
@@ -83,6 +85,14 @@ def verdict(outcome: "RunOutcome", *, strict: bool) -> BenchError | None:
             f"the run is invalid: {', '.join(invalid)}", hint="the reasons stand above the test's figures"
         )
     return _tripped(outcome.gates) if outcome.gates is not None and outcome.gates.failed else None
+
+
+def _way_on(outcome: "RunOutcome") -> str | None:
+    """Return how an interrupted run goes on; None for one that cannot."""
+    from inference_bench.orchestrator import resume_command  # noqa: PLC0415 - keeps --help fast
+
+    command = resume_command(outcome.folder)
+    return None if command is None else f"go on with: {command}"
 
 
 def _tripped(gates: "Gates") -> GateFailedError:

@@ -88,7 +88,10 @@ async def resume_flow(
     async with open_services(run.loaded(keys), environ=os.environ, only=run.services) as found:
         opened = in_their_order(found, run)
         say_services(opened)
-        plan = left_of(make_run_plan(opened, run.settings, run.selection, workers=run.workers), run)
+        # In a thread, as for a new run: Ctrl-C must be heard while a workload is made.
+        plan = left_of(
+            await asyncio.to_thread(make_run_plan, opened, run.settings, run.selection, workers=run.workers), run
+        )
         if options.dry_run:
             _show_dry_run(run, plan, opened, options)
             return None
