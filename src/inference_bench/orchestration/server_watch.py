@@ -23,7 +23,7 @@ from inference_bench.testing.context import Watcher
 
 EVERY_SECONDS: Final = 1.0
 _SELDOM_SECONDS: Final = 16.0
-_SHARE: Final = 20  # a page that takes a second is asked for every twenty
+_SHARE: Final = 5  # a page that takes a second is asked for every five
 _LAG_SECONDS: Final = 0.05
 _KEPT_SECONDS: Final = 2.0  # how long samples wait in memory
 _PATIENCE: Final = 3  # answers without a known name, or time-outs, before a service that never told is left alone
