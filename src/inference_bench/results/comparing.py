@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from inference_bench.errors import RunFolderError
 from inference_bench.metrics.comparison import NotComparable, paired
+from inference_bench.results.capacity_rows import NOTHING_TO_RANK
 from inference_bench.results.comparing_blocks import (
     FEWEST_BLOCKS,
     SLICE_ANSWERS,
@@ -28,7 +29,7 @@ from inference_bench.results.comparing_blocks import (
 from inference_bench.results.comparing_design import CompareSettings, design_of_run, settings_of
 from inference_bench.results.comparing_scores import scores_of
 from inference_bench.results.comparing_verdicts import Candidate, Side, judge, nothing_to_compare, obstacle
-from inference_bench.results.comparing_winners import winners
+from inference_bench.results.comparing_winners import OVERALL, winners
 from inference_bench.results.comparison import Comparison, write_comparison
 from inference_bench.results.comparison_words import WITHIN_THIS_RUN
 from inference_bench.results.fairness import notes_after, notes_of
@@ -80,13 +81,15 @@ def compare_run(folder: RunFolder, *, alpha: float | None = None) -> Comparison:
         pairs,
         invalid=[test.name for test in compared if test.validity.verdict == "invalid"],
     )
+    # A search alone compares nothing: its intervals say who carries more.
+    reasons = {**won.reasons, OVERALL: NOTHING_TO_RANK} if summary.capacity and not compared else won.reasons
     return Comparison(
         test_id=folder.test_id,
         simulated=summary.simulated,
         design=design_of_run(manifest, pairs, units, settings),
         pairs=pairs,
         winners=won.winners,
-        winner_reasons=won.reasons,
+        winner_reasons=reasons,
         scores=scores_of(summary, manifest.config),
         fairness=(*notes_of(manifest), *notes_after(manifest, summary, observe(folder))),
     )

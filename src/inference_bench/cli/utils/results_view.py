@@ -10,16 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from inference_bench.cli.utils.benchmark_end import print_failed_gates
+from inference_bench.cli.utils.capacity_view import VERDICT_STYLE, print_capacity, print_sweep
 from inference_bench.cli.utils.comparison_view import print_comparison
-from inference_bench.cli.utils.console_utils import clean, fits, foreign, out, table
+from inference_bench.cli.utils.console_utils import clean, display, fits, foreign, out, table
 from inference_bench.results.comparison import read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Listing, Run, shown_status
 from inference_bench.results.gates import read_gates
 from inference_bench.results.journal import count_requests
 from inference_bench.results.server_facts import server_lines
-from inference_bench.results.summary import ServiceSummary, TestSummary, read_summary
+from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, read_summary
 from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
+from inference_bench.results.sweep_rows import single_tests, sweeps_of
 from inference_bench.results.tables import outcome_counts
 from inference_bench.results.trust_view import trust_lines
 
@@ -29,7 +31,6 @@ _WIDEST_ID: Final = 40  # beside the other columns of the list, in 80 columns
 _LONGEST_URL: Final = 2000
 _KILO: Final = 1000
 _STATUS_STYLE: Final = {"complete": "green", "running": "cyan", "partial": "yellow", "failed": "red"}
-_VERDICT_STYLE: Final = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 
 
 def listing_table(listing: Listing) -> Table:
@@ -140,12 +141,23 @@ def print_run(run: Run) -> None:
         _print_services(run)
     summary = read_summary(run.folder)
     if summary is not None:
-        for test in summary.tests:
-            print_test(test)
+        _print_tests(summary)
     elif run.folder.file(REQUESTS).is_file():
         console.print(_outcome_table(run))
     if run.manifest.files:
         console.print(_files_table(run))
+
+
+def _print_tests(summary: Summary) -> None:
+    """Print every test; sweeps and capacities in a table each, their single loads in full only with --verbose."""
+    for test in summary.tests if display.verbose else single_tests(summary):
+        print_test(test)
+    for name, points in sweeps_of(summary).items():
+        print_sweep(name, points, simulated=summary.simulated)
+    for facts in summary.capacity:
+        print_capacity(facts, simulated=summary.simulated)
+    if not display.verbose and len(single_tests(summary)) < len(summary.tests):
+        out().print(Text("Each load of these in full: --verbose, the report", style="dim"))
 
 
 def print_test(test: TestSummary) -> None:
@@ -153,7 +165,7 @@ def print_test(test: TestSummary) -> None:
     console = out()
     console.print(Text.assemble(("\n" + clean(test.name), "bold"), f" ({test.kind}, rounds {test.rounds})"))
     if test.validity.verdict != "valid":
-        style = _VERDICT_STYLE[test.validity.verdict]
+        style = VERDICT_STYLE[test.validity.verdict]
         console.print(Text(test.validity.verdict.upper(), style=style))
         for reason in test.validity.reasons:
             console.print(Text(f"  {clean(reason, limit=500)}", style=style.removeprefix("bold ")), soft_wrap=True)
@@ -172,7 +184,7 @@ def _figures_table(test: TestSummary, services: dict[str, ServiceSummary]) -> Ta
     names = [clean(name) for name in services]
     made = table("", *names, right=names)
     for label, cells in rows(test.model_copy(update={"services": services})):
-        style = _VERDICT_STYLE if label == "Validity" else {}
+        style = VERDICT_STYLE if label == "Validity" else {}
         made.add_row(Text(label), *(foreign(cell, style=style.get(cell, "")) for cell in cells))
     return made
 
