@@ -98,6 +98,10 @@ class WorkloadSettings(BaseModel):
                 raise refuse(f"is used by the workload {noun} {listed}, not by {self.kind}", key)
         if self.kind == "sessions":
             self._check_sessions()
+        if self.kind == "sharegpt" and self.tokenizer is not None and self.output_tokens is not None:
+            raise refuse(
+                "counts the dataset's answers, which output_tokens replaces: leave one of them out", "tokenizer"
+            )
         if self.shared_prefix is not None and self.prompt_tokens is not None:
             self._check_prefix(self.shared_prefix, self.prompt_tokens)
         return self
@@ -111,6 +115,8 @@ class WorkloadSettings(BaseModel):
             raise refuse("is used by sessions without a path", "category")
         if self.category is not None and self.prompt_tokens is not None:
             raise refuse("chooses among the built-in scripts; composed sessions have none", "category")
+        if self.tokenizer is not None and self.prompt_tokens is None:
+            raise refuse("is used by sessions that are composed of prompt_tokens", "tokenizer")
         if self.prompt_tokens is not None and self.turns is None:
             raise refuse("is needed by sessions that are composed of prompt_tokens", "turns")
 

@@ -11,7 +11,8 @@ from inference_bench.workloads.choices import did_you_mean, normalised, shown
 from inference_bench.workloads.items import PooledWorkload, WorkItem, Workload
 from inference_bench.workloads.prompt_file import read_prompt_file
 from inference_bench.workloads.record_file import Selected
-from inference_bench.workloads.session_sources import scripted_sessions
+from inference_bench.workloads.session_sources import composed_sessions, recorded_sessions, scripted_sessions
+from inference_bench.workloads.sharegpt import sharegpt_workload
 from inference_bench.workloads.synthetic import synthetic_workload
 from inference_bench.workloads.tokens import FileTokenCounter, TokenCounter
 
@@ -61,8 +62,16 @@ def _from_file(settings: "WorkloadSettings", seed: int, _counter: TokenCounter |
     return PooledWorkload(name=name, items=items, seed=seed, notes=(f"{len(items):,} prompts in the file",))
 
 
-def _sessions(settings: "WorkloadSettings", seed: int, _counter: TokenCounter | None) -> Workload:
+def _sessions(settings: "WorkloadSettings", seed: int, counter: TokenCounter | None) -> Workload:
+    if settings.path is not None:
+        return recorded_sessions(settings, Path(settings.path), seed)
+    if settings.prompt_tokens is not None:
+        return composed_sessions(settings, seed, counter)
     return scripted_sessions(settings, seed)
+
+
+def _sharegpt(settings: "WorkloadSettings", seed: int, counter: TokenCounter | None) -> Workload:
+    return sharegpt_workload(settings, _path(settings), seed, counter)
 
 
 def _synthetic(settings: "WorkloadSettings", seed: int, counter: TokenCounter | None) -> Workload:
@@ -109,6 +118,7 @@ _BUILDERS: Mapping[str, Callable[["WorkloadSettings", int, TokenCounter | None],
     "built-in": _built_in,
     "file": _from_file,
     "sessions": _sessions,
+    "sharegpt": _sharegpt,
     "synthetic": _synthetic,
     "trace": _trace,
 }

@@ -16,12 +16,16 @@ _ROLES: tuple[str, ...] = get_args(Role)
 
 
 class LineError(Exception):
-    """A line is not a prompt: what is wrong with it, in a sentence, and what to do."""
+    """A record is not what it should be: what is wrong with it, in a sentence, and what to do.
 
-    def __init__(self, problem: str, *, hint: str | None = None, column: int = 1) -> None:
+    `column` counts from 1 in the line that is `lines_below` the record's first.
+    """
+
+    def __init__(self, problem: str, *, hint: str | None = None, column: int = 1, lines_below: int = 0) -> None:
         super().__init__(problem)
         self.hint = hint
         self.column = column
+        self.lines_below = lines_below
 
 
 def parse_json_line(text: str, *, default_category: str) -> WorkItem:

@@ -99,7 +99,7 @@ def synthetic_workload(settings: "WorkloadSettings", seed: int, counter: TokenCo
     if lengths is None:
         raise ConfigError("workload.prompt_tokens: is needed by the kind synthetic", key="workload.prompt_tokens")
     composer, unique = composer_for(counter), settings.cache == "unique"
-    _check_room(lengths, settings.shared_prefix, composer, unique)
+    check_room(lengths, settings.shared_prefix, composer, unique)
     prompt = LengthLaw(lengths, "prompt_tokens")
     output = None if settings.output_tokens is None else LengthLaw(settings.output_tokens, "output_tokens")
 
@@ -137,7 +137,7 @@ def _shared_notes(shared: "SharedPrefixSettings | None", unique: bool) -> tuple[
     return (f"{shared.share:.0%} of the prompts share {groups} of {shared.tokens} tokens{after}",)
 
 
-def _check_room(
+def check_room(
     lengths: "LengthSettings", shared: "SharedPrefixSettings | None", composer: Composer, unique: bool
 ) -> None:
     """Refuse lengths that have no room for the unique prefix and a word behind it."""

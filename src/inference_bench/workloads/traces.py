@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from inference_bench.api.protocols import Message
 from inference_bench.workloads.composing import Composer
@@ -70,6 +71,11 @@ class TraceWorkload:
     def name(self) -> str:
         """What the work is: `trace conversation.jsonl`."""
         return f"trace {self.trace.name}"
+
+    @property
+    def times_s(self) -> npt.NDArray[np.float64]:
+        """When its rows came, in seconds from the first, ascending."""
+        return self.trace.times_s
 
     @property
     def prefix_words(self) -> tuple[str, ...] | None:
