@@ -11,14 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from front_door import Done, Row, benchmark, journal_of, read_json, requests_of, run, start, users, write_config
 
+from inference_bench.config.load_models import LoadTestSettings
+from inference_bench.results.design import unpack_order
 from inference_bench.simulator.launcher import SimulatorProcess
 from inference_bench.simulator.truth import TruthRecord, read_truth
+from inference_bench.testing.plan import plan_load
 
 BOTH = ("vllm", "tgi")
 BLOCKS = 6
+SEED = 3
+CUT = {"name": "cut", "rate": 12, "duration_seconds": 1.6, "rounds": 2, "warmup_requests": 0, "max_tokens": 8}
 pytestmark = pytest.mark.timeout(200)  # the first one pays for the whole story
 
 
@@ -47,12 +53,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     truth = cwd / "truth.jsonl"
     load = [
         users("first", 2, requests=4, rounds=2, warmup_requests=1),
-        users("cut", 2, duration_seconds=1.6, rounds=2),
+        CUT,
         users("last", 1, requests=2, rounds=2),
     ]
     ttft = {"iterations": BLOCKS, "warmup_requests": 1, "max_tokens": 12}
     output = {"generate_charts": False, "generate_report": False}
-    write_config(cwd / "c.yaml", ttft_test=ttft, load_tests=load, output=output)
+    write_config(cwd / "c.yaml", seed=SEED, ttft_test=ttft, load_tests=load, output=output)
     serve = [f"{name},ttft-ms=20,itl-ms=10" for name in BOTH]
     with SimulatorProcess(serve, truth_log=truth) as simulator:
         urls = [word for name in BOTH for word in ("--url", f"{name}={simulator.urls[name]}")]
@@ -165,6 +171,22 @@ def test_every_block_and_round_is_there_once(story: Story) -> None:
     assert len(set(numbers)) == len({row["request_id"] for row in story.rows}) == len(numbers)
     served = {record.request_id: record for record in story.truth}
     assert all(row["output_tokens"] == served[row["request_id"]].tokens for row in story.rows)
+
+
+def test_orders_and_times_are_those_of_the_plan(story: Story) -> None:
+    order = unpack_order(read_json(story.folder / "test_manifest.json")["design"]["tests"]["ttft"]["order"])
+    single = sorted((row for row in story.rows if row["block"] is not None), key=lambda row: row["sent_ns"])
+    assert [(row["block"], row["service"]) for row in single] == [
+        (number, BOTH[place]) for number, places in enumerate(order) for place in places
+    ]
+    plan = plan_load(LoadTestSettings.model_validate(CUT), len(BOTH), SEED)
+    begun: dict[tuple[int, str], int] = {}
+    for number in (0, 1):
+        for name in BOTH:
+            made = sorted(row["intended_ns"] for row in of(story.rows, "cut", name) if row["round"] == number)
+            assert np.diff(made).tolist() == np.diff(plan.offsets[number]).tolist()
+            begun[number, name] = made[0]
+    assert sorted(begun, key=begun.__getitem__) == [(0, "vllm"), (0, "tgi"), (1, "tgi"), (1, "vllm")]
 
 
 def test_what_was_whole_is_kept_and_what_was_cut_is_measured_anew(story: Story) -> None:
