@@ -58,7 +58,7 @@ def test_the_first_gap_has_the_equilibrium_distribution(shape: float) -> None:
 
     def equilibrium(x: np.ndarray) -> np.ndarray:
         """F_e(x) = integral of 1 - F from 0 to x, the mean being 1: x (1 - F(x)) + E[gap; gap <= x]."""
-        return x * gamma.sf(x) + stats.gamma(shape + 1, scale=1 / shape).cdf(x)
+        return np.asarray(x * gamma.sf(x) + stats.gamma(shape + 1, scale=1 / shape).cdf(x))
 
     assert stats.kstest(firsts, equilibrium).pvalue > 0.01
 

@@ -99,7 +99,7 @@ def make_run_plan(
     """
     check_selection(settings, selection)
     services = services_under_test(opened, settings)
-    shapes_of = Shapes(settings)
+    shapes_of = Shapes(settings, services)
     plans = make_plans(
         settings,
         len(services),
@@ -124,6 +124,7 @@ def make_run_plan(
     ]
     notes += check_burden(burdens, workers=count, directory=Path(settings.output.directory))
     shapes |= {name: replace(shapes_of.shape(plan), name=name) for name, plan in beginnings.items()}
+    notes += shapes_of.notes
     samples = samples_of(shapes)
     facts = tuple(
         service_facts(found, service, samples) for found, service in zip(opened.services, services, strict=True)

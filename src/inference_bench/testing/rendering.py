@@ -114,7 +114,8 @@ class Renderer:
         if shape.unique:
             # Warm-ups draw from a name of their own, so that they never put a measured prompt into a cache.
             scope = f"{shape.scope}/warm-up/{self._services[service].name}" if warmup else shape.scope
-            messages = with_prefix(messages, unique_prefix(self._nonce, scope, round_no, index))
+            prefix = unique_prefix(self._nonce, scope, round_no, index, words=shape.workload.prefix_words)
+            messages = with_prefix(messages, prefix, after=item.shared_characters)
         place = Place(round_no, block, index, warmup)
         return self._rendered(shape, service, place, messages, item.max_tokens, intended_ns=intended_ns)
 
@@ -135,7 +136,9 @@ class Renderer:
         """
         if shape.unique:
             assert place.session is not None
-            messages = with_prefix(messages, unique_prefix(self._nonce, shape.scope, place.round_no, place.session))
+            words = shape.workload.prefix_words
+            prefix = unique_prefix(self._nonce, shape.scope, place.round_no, place.session, words=words)
+            messages = with_prefix(messages, prefix)
         return self._rendered(shape, service, place, messages, max_tokens, intended_ns=intended_ns)
 
     def _rendered(
