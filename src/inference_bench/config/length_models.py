@@ -53,7 +53,8 @@ class LengthSettings(BaseModel):
             if self.distribution in users and not given:
                 raise refuse(f"is needed by the distribution {self.distribution}", key)
             if self.distribution not in users and given:
-                raise refuse(f"is used by {' and '.join(users)}, not by {self.distribution}", key)
+                listed = " and ".join((", ".join(users[:-1]), users[-1]))
+                raise refuse(f"is used by {listed}, not by {self.distribution}", key)
         if self.distribution == "constant":
             self._check_constant()
         elif self.distribution == "uniform" and self.max is None:
