@@ -194,7 +194,7 @@ def test_the_worst_service_stands_for_the_test() -> None:
     assert worst({"a": valid}) == valid
     assert worst({"a": valid, "b": suspect}) == Validity(verdict="suspect", reasons=("b: late",))
     assert worst({"a": suspect, "b": valid, "c": invalid}) == Validity(
-        verdict="invalid", reasons=("a: late", "c: starved", "c: late")
+        verdict="invalid", reasons=("c: starved", "c: late", "a: late")
     )
     assert worst({}).verdict == "invalid"
 

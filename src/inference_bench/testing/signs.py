@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from inference_bench.metrics.columns import RequestColumns
 
@@ -71,7 +72,7 @@ def workers_view(samples: pa.Table, bounds: Bounds) -> WorkersView:
     busy: list[float] = []
     told_waiting = True
     for worker in np.unique(samples.column("worker").to_numpy()):
-        rows = samples.filter(pa.compute.equal(samples.column("worker"), worker)).sort_by("at_ns")
+        rows = samples.filter(pc.equal(samples.column("worker"), worker)).sort_by("at_ns")
         at = rows.column("at_ns").to_numpy()
         told = [(start, end) for start, end in bounds if at[0] <= start and at[-1] >= end]
         if not told:
