@@ -14,7 +14,7 @@ from inference_bench.results.folder import Run
 from inference_bench.results.summary import read_summary
 from inference_bench.visualization import BenchmarkVisualizer, Chart
 from inference_bench.visualization.charts.forest import comparison_chart
-from inference_bench.visualization.charts.server_series import POINTS, thinned
+from inference_bench.visualization.charts.server_series import POINTS, broken, thinned
 from inference_bench.visualization.page import fragment
 from inference_bench.visualization.run_data import QUANTILES, TIMELINE_REQUESTS, RunData
 from inference_bench.visualization.theme import service_styles
@@ -141,6 +141,12 @@ def test_the_series_shades_the_windows_and_names_who_told_nothing(run: Run, char
     shades = {(shape.x0, shape.x1) for shape in figure(chart).layout.shapes}
     assert len(shades) == sum(len(of_test["vllm"]) for of_test in run.manifest.windows.values())
     assert "tgi, ollama told nothing" in chart.caption
+
+
+def test_a_line_ends_where_nothing_was_told_for_long() -> None:
+    xs, ys = broken(np.array([0.0, 1, 2, 12, 13]), np.array([1.0, 2, 3, 0, 1]))
+    assert np.isnan(ys).tolist() == [False, False, False, True, False, False]
+    assert np.isnan(xs).tolist() == np.isnan(ys).tolist()
 
 
 def test_a_long_series_is_thinned_to_its_peaks() -> None:

@@ -156,10 +156,8 @@ class _Looker:
                 await self.look(edge)
                 self._edges.task_done()
                 continue
-            if time.monotonic() - due > _LAG_SECONDS:
-                # The loop that feeds the workers could not keep up: this is the first work to be left out.
-                self._pause = min(_SELDOM_SECONDS, 2 * self._pause)
-            else:
+            # Where the loop that feeds the workers could not keep up, this is the first work to be left out.
+            if time.monotonic() - due <= _LAG_SECONDS:
                 await self.look(None)
             due = max(due, time.monotonic() - self._pause) + self._pause
 

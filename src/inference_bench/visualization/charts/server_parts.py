@@ -22,6 +22,7 @@ _COLOURS: Final = {
     "network_ms": "#9aa4b0",
     "client_ms": "#D55E00",
 }
+_BETWEEN: Final = 66  # pixels between two panels: numbers of the upper one, title of the lower one
 _PANELS: Final = (("first_token", "until the first token"), ("parts", "until the last token"))
 
 
@@ -35,25 +36,25 @@ def server_parts(data: RunData, test: TestSummary, name: str, title: str) -> Cha
     """Return the parts of every service of which they are known in this test."""
     facts = {service: found for service in data.services if (found := _facts(test, service)) is not None}
     panels = [(field, text) for field, text in _PANELS if any(getattr(one, field) for one in facts.values())]
-    made = make_subplots(
-        rows=len(panels), cols=1, vertical_spacing=0.34 / len(panels), subplot_titles=[text for _, text in panels]
-    )
+    plots = len(panels) * (70 + 46 * len(facts))  # pixels
+    spacing = _BETWEEN / plots if len(panels) > 1 else 0.0
+    titles = [text for _, text in panels]
+    made = make_subplots(rows=len(panels), cols=1, vertical_spacing=spacing, subplot_titles=titles)
     legend: set[str] = set()
     for row, (field, _) in enumerate(panels, 1):
         parts = {service: found for service, one in facts.items() if (found := getattr(one, field)) is not None}
         _panel(made, row, parts, legend)
     counts = [f"{shown(service)} n = {one.parts.n:,}" for service, one in facts.items() if one.parts is not None]
-    height = 120 + len(panels) * (70 + 46 * len(facts))
     dress(
         made,
-        height=height,
+        height=120 + plots,
         parts=[f"test {shown(test.name)}", "means", *counts],
         simulated=data.simulated,
         above=20,
     )
     made.update_layout(barmode="overlay")
     made.update_annotations(font={"size": 12}, x=0, xanchor="left")
-    made.update_yaxes(autorange="reversed")
+    made.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=[shown(name) for name in facts])
     made.update_xaxes(rangemode="tozero")
     made.update_xaxes(title=axis_title("ms, mean"), row=len(panels), col=1)
     return Chart(name, f"{title} ({test.name})", made, _caption(data, test, facts))

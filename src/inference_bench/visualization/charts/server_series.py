@@ -15,6 +15,8 @@ from inference_bench.visualization.theme import ServiceStyle
 
 NAME, TITLE = "server_series", "What the engines told while they were measured"
 POINTS: Final = 600  # of a line; beyond, the largest value of each stretch is drawn
+_LONG_SECONDS: Final = 2.0
+_NAMED: Final = 12
 _PANELS: Final = (
     ("running", "requests running", 1.0),
     ("waiting", "requests waiting", 1.0),
@@ -49,10 +51,13 @@ def server_series(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
     made.update_yaxes(rangemode="tozero")
     made.update_xaxes(title=axis_title("seconds since the first sample"), row=len(panels), col=1)
     silent = [service for service in data.services if service not in told]
+    names = [test.name for test in data.tests]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     caption = (
-        "Told by each engine's own metrics page, about once a second. Shaded: the steady windows, each in the "
-        "colour of its service, grey where the services take turns within a block; tests in their order: "
-        + f"{', '.join(test.name for test in data.tests)}."
+        "Told by each engine's own metrics page, about once a second; a line ends where the page was not read for a "
+        "while, because the engine answered slowly or this machine had no time. Shaded: the steady windows, each in "
+        "the colour of its service, grey where the services take turns within a block"
+        + (f"; tests in their order: {', '.join(names[:_NAMED])}{more}." if names else ".")
         + (f" Longer lines are thinned out to {POINTS} points, the largest of each stretch." if _long(series) else "")
         + (f" {', '.join(silent)} told nothing." if silent else "")
     )
@@ -66,13 +71,14 @@ def _long(series: dict[str, ServerSeries]) -> bool:
 def _line(made: go.Figure, row: int, service: str, style: ServiceStyle, points: tuple[Floats, Floats]) -> None:
     if not points[0].size:
         return
-    xs, ys = thinned(*points)
+    xs, ys = broken(*thinned(*points))
     made.add_trace(
         go.Scatter(
             x=np.round(xs, 3),
             y=np.round(ys, 4),
-            mode="lines",
+            mode="lines+markers",
             line={"color": style.colour, "dash": style.dash, "width": 1.8},
+            marker={"size": 3.5},
             name=shown(service),
             legendgroup=service,
             showlegend=row == 1,
@@ -90,6 +96,15 @@ def thinned(xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
     edges = np.linspace(0, xs.size, POINTS + 1).astype(np.int64)
     chosen = np.array([low + int(np.argmax(ys[low:high])) for low, high in pairwise(edges.tolist())])
     return xs[chosen], ys[chosen]
+
+
+def broken(xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
+    """Return a line with a gap wherever no sample was taken for long: nothing is known of what lies between."""
+    steps = np.diff(xs)
+    if not steps.size:
+        return xs, ys
+    after = np.flatnonzero(steps > max(_LONG_SECONDS, 3 * float(np.median(steps)))) + 1
+    return np.insert(xs, after, np.nan), np.insert(ys, after, np.nan)
 
 
 def _windows(made: go.Figure, data: RunData, told: list[str], styles: dict[str, ServiceStyle], began: int) -> None:
