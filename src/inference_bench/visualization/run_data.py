@@ -8,7 +8,7 @@ what is kept of them is bounded, whatever the length of the run:
 - cadence: counts of token gaps in a grid of position and size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -25,6 +25,7 @@ from inference_bench.results.comparison import Comparison, read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Run
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, read_summary
+from inference_bench.results.sweep_rows import measured_tests, sweeps_of
 from inference_bench.results.tables import load_chunks, load_requests
 
 QUANTILES: Final = 201
@@ -88,10 +89,24 @@ class RunData:
         """Whether anything in the run came from a simulator."""
         return self.summary.simulated or self.manifest.simulated
 
-    @property
+    @cached_property
     def tests(self) -> tuple[TestSummary, ...]:
-        """The tests in the order in which they ran."""
-        return self.summary.tests
+        """The tests in the order in which they ran; the loads that a search for capacity tried are none of them."""
+        return tuple(measured_tests(self.summary))
+
+    @property
+    def no_test(self) -> str:
+        """Why there is no test to draw."""
+        return "the run searched for capacities only" if self.summary.capacity else "the run has no test"
+
+    @cached_property
+    def sweeps(self) -> Mapping[str, Sequence[TestSummary]]:
+        """The points of each sweep, in order of load."""
+        return sweeps_of(self.summary)
+
+    def services_of(self, test: TestSummary) -> tuple[str, ...]:
+        """Return the services that take part in a test, in the order of the run."""
+        return tuple(name for name in self.services if name in test.services)
 
     @cached_property
     def comparison(self) -> Comparison:

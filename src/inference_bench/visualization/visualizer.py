@@ -10,7 +10,8 @@ from inference_bench.results.folder import Run
 from inference_bench.visualization import page
 from inference_bench.visualization.chart import Chart
 from inference_bench.visualization.charts.cadence import token_cadence
-from inference_bench.visualization.charts.curve import throughput_latency
+from inference_bench.visualization.charts.capacity import capacity_charts
+from inference_bench.visualization.charts.curve import curve_charts
 from inference_bench.visualization.charts.errors import error_breakdown
 from inference_bench.visualization.charts.forest import comparison_chart
 from inference_bench.visualization.charts.load import load_dashboard
@@ -45,9 +46,11 @@ class BenchmarkVisualizer:
         return (
             comparison_chart(data.comparison, styles),
             ttft_analysis(data, styles),
-            *(load_dashboard(data, styles, test) for test in data.load_tests()),
+            # The points of a sweep stand together in its curve.
+            *(load_dashboard(data, styles, test) for test in data.load_tests() if test.sweep is None),
+            *capacity_charts(data, styles),
             performance_radar(data, styles),
-            throughput_latency(data, styles),
+            *curve_charts(data, styles),
             requests_over_time(data, styles),
             token_cadence(data, styles),
             error_breakdown(data, styles),

@@ -21,11 +21,11 @@ def token_cadence(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
     """Return the heat maps of the last load test, else of the TTFT test."""
     test = next(iter(reversed(data.load_tests())), next(iter(data.tests), None))
     if test is None:
-        return missing(NAME, TITLE, "the run has no test")
+        return missing(NAME, TITLE, data.no_test)
     edges, most = _edges(test), _longest(test)
     grids = {
         service: grid
-        for service in data.services
+        for service in data.services_of(test)
         if edges is not None and most >= 1 and (grid := data.cadence(test.name, service, edges, most)) is not None
     }
     if not grids:

@@ -11,6 +11,8 @@ NAME, TITLE = "errors", "What went wrong"
 
 def error_breakdown(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
     """Return bars of failed requests by class; no chart, and words, when nothing failed."""
+    if not data.tests:
+        return missing(NAME, TITLE, data.no_test)
     counts: dict[str, dict[str, int]] = {service: {} for service in data.services}
     sent = dict.fromkeys(data.services, 0)
     for test in data.tests:

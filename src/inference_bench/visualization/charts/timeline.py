@@ -15,8 +15,8 @@ def requests_over_time(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
     """Return the timeline of the last load test (the heaviest as configured), else of the TTFT test."""
     test = next(iter(reversed(data.load_tests())), next(iter(data.tests), None))
     if test is None:
-        return missing(NAME, TITLE, "the run has no test")
-    lanes = {service: data.lanes(test.name, service) for service in data.services}
+        return missing(NAME, TITLE, data.no_test)
+    lanes = {service: data.lanes(test.name, service) for service in data.services_of(test)}
     lanes = {service: found for service, found in lanes.items() if found}
     if not lanes:
         return missing(NAME, TITLE, f"no request of {test.name} lies in a steady window, or the records were not kept")

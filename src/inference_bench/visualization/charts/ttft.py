@@ -16,14 +16,14 @@ def ttft_analysis(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
     """Return the TTFT chart of the TTFT test, else of the first load test."""
     test = next((test for test in data.tests if test.kind == "ttft"), next(iter(data.tests), None))
     if test is None:
-        return missing("ttft_analysis", TITLE, "the run has no test")
+        return missing("ttft_analysis", TITLE, data.no_test)
     return ttft_of(data, styles, test, "ttft_analysis")
 
 
 def ttft_of(data: RunData, styles: dict[str, ServiceStyle], test: TestSummary, name: str) -> Chart:
     """Return the TTFT chart of one test."""
     title = f"{TITLE}: {test.name}"
-    spreads = {service: data.spread(test.name, service, "ttft_ms") for service in data.services}
+    spreads = {service: data.spread(test.name, service, "ttft_ms") for service in data.services_of(test)}
     known = {service: spread for service, spread in spreads.items() if spread is not None}
     if not known:
         return missing(name, title, f"no request of {test.name} brought a first token in the steady window")
