@@ -1,0 +1,89 @@
+"""The search for capacity through the command: two engines whose batches hold one and two answers at a time."""
+
+from typing import Any, NamedTuple
+
+import pytest
+from front_door import Done, benchmark, only_folder, read_json, requests_of, users, write_config
+
+from inference_bench.simulator.launcher import SimulatorProcess
+
+PROMISE = {"per_request": {"ttft_ms": 250}, "attainment": 0.8}
+ENGINES = ["vllm,name=one,max-batch=1,step-ms=20", "vllm,name=two,max-batch=2,step-ms=20"]
+
+
+class Search(NamedTuple):
+    """A finished search: what the command said, and what the run folder holds."""
+
+    done: Done
+    manifest: Any
+    summary: Any
+    comparison: Any
+    rows: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """An answer takes more than a second: who waits for a place in the batch breaks the promise by far."""
+    cwd = tmp_path_factory.mktemp("capacity")
+    chat = users("chat", 1, duration_seconds=0.7, max_tokens=40)
+    write_config(cwd / "c.yaml", slo=PROMISE, load_tests=[chat, users("other", 2, requests=4)])
+    with SimulatorProcess(ENGINES) as simulator:
+        urls = [word for name in ("one", "two") for word in ("--url", f"vllm/{name}={simulator.urls[name]}")]
+        done = benchmark("-c", "c.yaml", *urls, "--find-capacity", "--test", "chat", cwd=cwd)
+    assert done.code == 0, done.said()
+    folder = only_folder(cwd)
+    found = [read_json(folder / name) for name in ("test_manifest.json", "summary.json", "comparison.json")]
+    return Search(done, *found, list(requests_of(folder)))
+
+
+def test_each_service_s_edge_is_found_and_enclosed(search: Search) -> None:
+    (facts,) = search.summary["capacity"]
+    assert (facts["test"], facts["unit"], facts["complete"]) == ("chat", "users", True)
+    found = {name: (one["value"], one["low"], one["high"]) for name, one in facts["services"].items()}
+    assert found == {"vllm-one": (1, 1, 2), "vllm-two": (2, 2, 3)}
+    assert not any(one["at_least"] for one in facts["services"].values())
+
+
+def test_both_ends_of_the_edge_were_tried_three_times(search: Search) -> None:
+    for one in search.summary["capacity"][0]["services"].values():
+        told = [(probe["load"], probe["kept"]) for probe in one["probes"] if probe["kept"] is not None]
+        assert told.count((one["low"], True)) == told.count((one["high"], False)) == 3
+        assert all(probe["why"] for probe in one["probes"] if not probe["kept"])
+
+
+def test_equal_rounds_of_a_load_are_equal_work_for_both_services(search: Search) -> None:
+    work = {(row["test"], row["round"], row["index"]): set() for row in search.rows}
+    for row in search.rows:
+        work[row["test"], row["round"], row["index"]].add((row["prompt_tokens"], row["max_tokens"]))
+    assert all(len(asked) == 1 for asked in work.values())
+    assert {row["service"] for row in search.rows if row["test"] == "chat@2"} == {"vllm-one", "vllm-two"}
+
+
+def test_what_was_asked_beyond_the_edge_fails_nothing_and_compares_nothing(search: Search) -> None:
+    tests = {test["name"]: sorted(test["services"]) for test in search.summary["tests"]}
+    assert tests == {"chat@1": ["vllm-one"], "chat@2": ["vllm-two"]}
+    assert all(test["probe"] and test["sweep"] == "chat" for test in search.summary["tests"])
+    assert search.comparison["pairs"] == []
+    assert [test["name"] for test in search.manifest["plan"]] == ["chat@1", "chat@2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--find-capacity"], "--find-capacity varies one load test, and 2 are selected"),
+        (["--find-capacity", "--test", "bare"], "nothing is promised in bare"),
+        (["--find-capacity", "--test", "course"], "varies users or a rate, and course has steps arrivals"),
+        (["--find-capacity", "--test", "bare", "--until-decided"], "exclude each other"),
+        (["--find-capacity", "--ttft-only"], "--find-capacity concerns load tests"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_asked(
+    words: list[str], problem: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cwd = tmp_path_factory.mktemp("refused")
+    course = {"name": "course", "arrivals": "steps", "rate": [1, 2], "duration_seconds": 2, "slo": PROMISE}
+    write_config(cwd / "c.yaml", load_tests=[users("bare", 2, requests=4), course])
+    done = benchmark("-c", "c.yaml", "--url", "vllm=http://127.0.0.1:9", *words, cwd=cwd)
+    assert done.code == 2, done.said()
+    assert problem in done.errors[0]
+    assert not (cwd / "results").exists()
