@@ -43,7 +43,7 @@ struct connection {
     unsigned generation;
     char id[64];
     char *in, *out, *piece;
-    size_t in_size, in_used, out_size, out_used, piece_used;
+    size_t in_size, in_used, out_size, out_used, piece_used, word_at;
     int64_t received, first_due, late_max, *written;
     uint32_t tokens, done, room;
 };
@@ -52,6 +52,9 @@ static struct connection *connections[MAX_FD];
 static int64_t ttft, gap, started, pause_at[MAX_PAUSES], pause_ns[MAX_PAUSES];
 static int pauses, pauses_done, role_at_once, poller, listener, default_tokens = 64;
 static const char *model = "known-model";
+/* Words of one length, in turn: an answer of one word over and over is a sick one, and is looked at as such. */
+static const char words[][5] = {"once", "upon", "many", "long", "year", "when", "ship", "from", "land", "went", "over",
+                                "blue", "deep", "seas", "with", "some", "salt", "wind", "they", "sang", "more", "than"};
 static FILE *truth;
 static uint64_t requests, chunks;
 static volatile sig_atomic_t ended;
@@ -154,6 +157,7 @@ static int begin(struct connection *c, const char *body) {
     if (c->room < c->tokens) c->written = must(realloc(c->written, (c->room = c->tokens) * sizeof *c->written));
     if (!c->piece) c->piece = must(malloc(1024));
     c->piece_used = delta(c, c->piece, 0, 1024, "\"content\":\" word\"", "null");
+    c->word_at = (size_t)((char *)memmem(c->piece, c->piece_used, ":\" word\"}", 9) - c->piece) + 3;
     requests++;
     push((struct entry){c->streamed ? c->first_due : c->first_due + (c->tokens - 1) * gap, c->fd, c->generation});
     if (!role_at_once || !c->streamed) return 1;
@@ -182,6 +186,7 @@ static void write_token(struct connection *c, int64_t due) {
         return;
     }
     int last = c->done + 1 == c->tokens;
+    memcpy(c->piece + c->word_at, words[c->done % (sizeof words / sizeof *words)], 4);
     if (last || !c->role_sent) {
         used = c->role_sent ? 0 : role_and_header(c, text, sizeof text);
         memcpy(text + used, c->piece, c->piece_used);
@@ -340,10 +345,10 @@ static void listen_on(int port) {
     epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event);
 }
 
-int main(int count, char **words) {
+int main(int count, char **given) {
     int port = 0;
     for (int i = 1; i + 1 < count; i += 2) {
-        const char *name = words[i], *value = words[i + 1];
+        const char *name = given[i], *value = given[i + 1];
         if (!strcmp(name, "--port")) port = atoi(value);
         else if (!strcmp(name, "--ttft-ms")) ttft = (int64_t)(atof(value) * 1e6);
         else if (!strcmp(name, "--gap-ms")) gap = (int64_t)(atof(value) * 1e6);

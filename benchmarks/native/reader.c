@@ -87,11 +87,13 @@ int main(int count, char **words) {
     int port = atoi(words[1]), streams = atoi(words[2]), opened = 0, busy = 0;
     char body[512];
     int size = snprintf(body, sizeof body,
-                        "{\"model\":\"known-model\",\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story.\"}],"
+                        "{\"model\":\"known-model\","
+                        "\"messages\":[{\"role\":\"user\",\"content\":\"Tell me a story.\"}],"
                         "\"max_tokens\":%d,\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
                         atoi(words[3]));
     request_size = snprintf(request, sizeof request,
-                            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+                            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+                            "content-type: application/json\r\n"
                             "content-length: %d\r\n\r\n%s",
                             size, body);
     int64_t start = now_ns(), ramp = (int64_t)(atof(words[5]) * 1e9);
