@@ -3,8 +3,9 @@
 The words about pairs and winners come from `results.comparison_words`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from inference_bench.reporting.capacity import capacity_verdict
 from inference_bench.reporting.text import clean, count, listed, p_words, sentence
 from inference_bench.reporting.view import Banner, Point, Verdict
 from inference_bench.results.comparison import Comparison, Pair
@@ -18,9 +19,11 @@ from inference_bench.results.comparison_words import (
     winner_sentence,
 )
 from inference_bench.results.comparison_words import sentence as pair_sentence
+from inference_bench.results.importing.definitions import imported_words
 from inference_bench.results.manifest import Manifest, RunStatus
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary
 from inference_bench.results.summary_view import number
+from inference_bench.results.sweep_rows import measured_tests
 from inference_bench.results.values import value_of
 
 LONG = 600
@@ -44,9 +47,14 @@ def banners(manifest: Manifest | None, summary: Summary | None, status: RunStatu
     if simulated:
         text = "These figures come from simulated engines and say nothing about real ones."
         found.append(Banner("simulated", "Simulated", text))
+    if manifest is not None and manifest.imported is not None:
+        said = imported_words(manifest.imported)
+        text = f"Another client measured this, which nobody watched: {said}. Its notes say what its metrics mean there."
+        found.append(Banner("warn", "Imported", text))
     if status in _STATUS:
         found.append(Banner("bad" if status == "failed" else "warn", *_STATUS[status]))
-    tests = () if summary is None else summary.tests
+    # The search for capacity leaves out what was disturbed by itself.
+    tests = () if summary is None else measured_tests(summary)
     invalid = [test for test in tests if test.validity.verdict == "invalid"]
     if invalid:
         text = "The measurement itself was disturbed, so these figures cannot be trusted and name no winner. "
@@ -65,10 +73,10 @@ def banners(manifest: Manifest | None, summary: Summary | None, status: RunStatu
     return found
 
 
-def silent_services(summary: Summary) -> dict[str, list[TestSummary]]:
+def silent_services(tests: Sequence[TestSummary]) -> dict[str, list[TestSummary]]:
     """Return the services without a single good answer in a test, and which tests those are."""
     found: dict[str, list[TestSummary]] = {}
-    for test in summary.tests:
+    for test in tests:
         for name, service in test.services.items():
             if service.requests.ok == 0:
                 found.setdefault(name, []).append(test)
@@ -76,12 +84,25 @@ def silent_services(summary: Summary) -> dict[str, list[TestSummary]]:
 
 
 def run_verdict(summary: Summary | None, comparison: Comparison | None, numbers: dict[str, int]) -> Verdict:
-    """Return the verdict of a run."""
-    if summary is None or not summary.tests:
-        text = "No test of this run left any result, so there is nothing to judge."
-        return Verdict("Nothing was measured", "bad", (text, "The sections below tell what was planned and where."))
-    invalid = [test.name for test in summary.tests if test.validity.verdict == "invalid"]
-    if len(invalid) == len(summary.tests):
+    """Return the verdict of a run; one that searched for capacities leads with what it found."""
+    tests = () if summary is None else tuple(measured_tests(summary))
+    rest = _tests_verdict(tests, comparison, numbers) if tests else None
+    led = None if summary is None else capacity_verdict(summary, numbers, rest)
+    if led is not None:
+        return led
+    if rest is not None:
+        return rest
+    if summary is not None and summary.capacity:
+        text = "The search for capacity did not run to its end, so there is no answer yet."
+        return Verdict("No capacity found yet", "bad", (text, "The loads that were tried are shown below."))
+    text = "No test of this run left any result, so there is nothing to judge."
+    return Verdict("Nothing was measured", "bad", (text, "The sections below tell what was planned and where."))
+
+
+def _tests_verdict(tests: Sequence[TestSummary], comparison: Comparison | None, numbers: dict[str, int]) -> Verdict:
+    """Return the verdict of the tests that are no probes of a search; there is at least one."""
+    invalid = [test.name for test in tests if test.validity.verdict == "invalid"]
+    if len(invalid) == len(tests):
         return Verdict(
             "No verdict: the run is invalid",
             "bad",
@@ -90,13 +111,13 @@ def run_verdict(summary: Summary | None, comparison: Comparison | None, numbers:
                 "They are shown below for whoever looks for the cause; no winner is named.",
             ),
         )
-    services = list(dict.fromkeys(name for test in summary.tests for name in test.services))
+    services = list(dict.fromkeys(name for test in tests for name in test.services))
     if len(services) == 1:
-        return _alone(services[0], summary)
-    silent = silent_services(summary)
-    never = [name for name in services if len(silent.get(name, ())) == len(_tests_of(name, summary))]
+        return _alone(services[0], tests)
+    silent = silent_services(tests)
+    never = [name for name in services if len(silent.get(name, ())) == len(_tests_of(name, tests))]
     if never:
-        return _unanswered(never, services, summary, comparison)
+        return _unanswered(never, services, tests, comparison)
     if comparison is None:
         return Verdict("No comparison", "plain", ("This run holds no comparison.", "Its figures are shown below."))
     return comparison_verdict(comparison, numbers)
@@ -187,9 +208,9 @@ def _error_rate(comparison: Comparison, pairs: int) -> Iterator[Point]:
         yield Point("Error rate", f"At most {percent_words(1 - confidence)} false verdicts over all of them (Holm).")
 
 
-def _alone(name: str, summary: Summary) -> Verdict:
+def _alone(name: str, tests: Sequence[TestSummary]) -> Verdict:
     shown = clean(name, limit=60)
-    test = summary.tests[0]
+    test = tests[0]
     said = primary_words(test, test.services[name])
     if test.services[name].requests.ok == 0:
         second = f"In {test.name} not one of its {count(test.services[name].requests.sent, 'request')} succeeded."
@@ -199,9 +220,11 @@ def _alone(name: str, summary: Summary) -> Verdict:
     return Verdict("One service was measured", "plain", (first, second))
 
 
-def _unanswered(never: list[str], services: list[str], summary: Summary, comparison: Comparison | None) -> Verdict:
+def _unanswered(
+    never: list[str], services: list[str], tests: Sequence[TestSummary], comparison: Comparison | None
+) -> Verdict:
     """A service that answered nothing wins nothing and loses nothing; the others still have their verdict."""
-    sent = sum(test.services[name].requests.sent for test in summary.tests for name in never if name in test.services)
+    sent = sum(test.services[name].requests.sent for test in tests for name in never if name in test.services)
     names = listed([clean(name, limit=60) for name in never])
     whose = "its" if len(never) == 1 else "their"
     first = f"Not one of the {count(sent, 'request')} to {names} succeeded, so nothing is said about {whose} speed."
@@ -231,5 +254,5 @@ def _reasons(tests: list[TestSummary]) -> str:
     return sentence(f"{shown}{f'; and {len(reasons) - 4} more' if len(reasons) > 4 else ''}") if shown else ""
 
 
-def _tests_of(name: str, summary: Summary) -> list[TestSummary]:
-    return [test for test in summary.tests if name in test.services]
+def _tests_of(name: str, tests: Sequence[TestSummary]) -> list[TestSummary]:
+    return [test for test in tests if name in test.services]

@@ -23,6 +23,7 @@ from inference_bench.results.comparing_design import CompareSettings
 from inference_bench.results.comparing_verdicts import Candidate, Side, nothing_to_compare, obstacle
 from inference_bench.results.comparison_words import NO_RUN_TO_RUN, WITHIN_THIS_RUN
 from inference_bench.results.folder import Run
+from inference_bench.results.importing.between import import_obstacle
 from inference_bench.results.manifest import PlannedTest
 from inference_bench.results.summary import Summary, TestSummary, read_summary
 
@@ -83,9 +84,10 @@ def candidates(test: str, services: tuple[str, str], sides: Sides, settings: Com
     several = any(len(side) > 1 for side in sides)
     seed = sides[0][0].run.manifest.seed
     kind = sides[0][0].planned(test).kind
+    manifests = {letter: [one.run.manifest for one in side] for letter, side in zip("AB", sides, strict=True)}
     for question in questions(kind, settings.primary if settings.problem is None else None):
         asked = Candidate(test, question, named[0], named[1])
-        problem = settings.problem if question.primary else None
+        problem = (settings.problem if question.primary else None) or import_obstacle(question.metric, test, manifests)
         reason = problem or obstacle(question, asked.a, asked.b, validity)
         answered = (
             replace(asked, obstacle=reason) if reason is not None else _answered(asked, (first, second), several, seed)

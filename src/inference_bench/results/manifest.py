@@ -142,6 +142,22 @@ class FileFacts(BaseModel):
     rows: int | None = None
 
 
+class ImportedFrom(BaseModel):
+    """The result file of another tool that a run was made of. `with_requests`: tests of which it kept the requests.
+
+    The figures of the other tests are the tool's own. `sha256` is that of the file itself.
+    """
+
+    model_config = _MODEL
+
+    tool: str
+    version: str | None
+    file: str
+    bytes: int
+    sha256: str
+    with_requests: tuple[str, ...] = ()
+
+
 class Manifest(BaseModel):
     """The run. `windows` maps test and service to the windows of the rounds that were completed.
 
@@ -171,6 +187,7 @@ class Manifest(BaseModel):
     process: ProcessMark | None = None
     capacity: tuple[CapacityFacts, ...] = ()
     resumed: tuple[Resumption, ...] | None = None
+    imported: ImportedFrom | None = None
     trust: RunTrust = Field(default_factory=RunTrust)
     notes: tuple[str, ...] = ()
 

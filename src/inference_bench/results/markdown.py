@@ -2,6 +2,7 @@
 
 import unicodedata
 
+from inference_bench.results.importing.definitions import imported_words
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.server_facts import server_lines
 from inference_bench.results.summary import Summary, TestSummary
@@ -15,6 +16,10 @@ def run_markdown(manifest: Manifest, summary: Summary) -> str:
     lines = [f"# {escaped(manifest.name)}", ""]
     if summary.simulated:
         lines += ["**SIMULATED: these figures come from simulated engines and say nothing about real ones.**", ""]
+    if manifest.imported is not None:
+        said = escaped(imported_words(manifest.imported))
+        lines += [f"**IMPORTED: measured by another client, which nobody watched; {said}.**", ""]
+        lines += [*(f"- {escaped(text)}" for text in manifest.notes), ""]
     if manifest.status != "complete":
         lines += [f"**This run is {manifest.status}: it did not run to its end.**", ""]
     lines += [f"Test id `{manifest.test_id}`, {manifest.created:%Y-%m-%d %H:%M:%S} UTC, seed {manifest.seed}.", ""]

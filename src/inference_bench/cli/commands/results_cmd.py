@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from inference_bench.cli.commands.compare_cmd import compare_command
 from inference_bench.cli.commands.explain_cmd import explain_command
+from inference_bench.cli.commands.import_cmd import import_command
 from inference_bench.cli.commands.results_files_cmd import delete_command, export_command, recover_command
 from inference_bench.cli.utils.console_utils import note, out, print_json
 from inference_bench.cli.utils.help_text import examples
@@ -157,5 +158,5 @@ def _show(run: "Run", *, as_json: bool) -> None:
         print_stored_run(run)
 
 
-for _command in (compare_command, export_command, recover_command, delete_command, explain_command):
+for _command in (compare_command, export_command, recover_command, delete_command, explain_command, import_command):
     results.add_command(_command)

@@ -17,6 +17,7 @@ from inference_bench.results.comparison import read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Listing, Run, shown_status
 from inference_bench.results.gates import read_gates
+from inference_bench.results.importing.definitions import imported_words
 from inference_bench.results.journal import count_requests
 from inference_bench.results.server_facts import server_lines
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, read_summary
@@ -26,6 +27,7 @@ from inference_bench.results.tables import outcome_counts
 from inference_bench.results.trust_view import trust_lines
 
 SIMULATED: Final = "SIMULATED"
+IMPORTED: Final = "IMPORTED"
 _SERVICES_ABREAST: Final = 3  # as many as 80 columns hold beside the labels
 _WIDEST_ID: Final = 40  # beside the other columns of the list, in 80 columns
 _LONGEST_URL: Final = 2000
@@ -52,6 +54,8 @@ def listing_table(listing: Listing) -> Table:
 def _state(run: Run, between: str) -> Text:
     status = shown_status(run.manifest)
     state = Text(status, style=_STATUS_STYLE[status])
+    if run.manifest.imported is not None:
+        state.append(f"{between}{IMPORTED}", style="bold yellow")
     return state.append(f"{between}{SIMULATED}", style="bold magenta") if run.manifest.simulated else state
 
 
@@ -69,6 +73,7 @@ def listing_json(listing: Listing) -> dict[str, object]:
                 "created": run.manifest.created.isoformat(),
                 "status": shown_status(run.manifest),
                 "simulated": run.manifest.simulated,
+                "imported": None if run.manifest.imported is None else run.manifest.imported.tool,
                 "services": [service.name for service in run.manifest.services],
                 "requests": saved_requests(run),
                 "requests_in_journal": journal_requests(run),
@@ -154,6 +159,8 @@ def _print_tests(summary: Summary) -> None:
         print_test(test)
     for name, points in sweeps_of(summary).items():
         print_sweep(name, points, simulated=summary.simulated)
+        for point in points if not display.verbose else ():
+            _print_trust(point, before=f"{point.name} ")
     for facts in summary.capacity:
         print_capacity(facts, simulated=summary.simulated)
     if not display.verbose and len(single_tests(summary)) < len(summary.tests):
@@ -169,8 +176,7 @@ def print_test(test: TestSummary) -> None:
         console.print(Text(test.validity.verdict.upper(), style=style))
         for reason in test.validity.reasons:
             console.print(Text(f"  {clean(reason, limit=500)}", style=style.removeprefix("bold ")), soft_wrap=True)
-    for label, text in trust_lines(test):
-        console.print(Text(f"  {label}: {clean(text, limit=700)}"), soft_wrap=True)
+    _print_trust(test, before="  ")
     for warning in sanity_warnings(test):
         console.print(Text(f"NOT SOUND  {clean(warning, limit=500)}", style="bold red"), soft_wrap=True)
     services = list(test.services.items())
@@ -178,6 +184,13 @@ def print_test(test: TestSummary) -> None:
         console.print(_figures_table(test, dict(services[start : start + _SERVICES_ABREAST])))
     for line in server_lines({name: service.server for name, service in services}):
         console.print(Text(clean(line, limit=500)), soft_wrap=True)
+
+
+def _print_trust(test: TestSummary, *, before: str) -> None:
+    for label, text in trust_lines(test):
+        out().print(
+            Text(clean(f"{before}{label.lower() if before.strip() else label}: {text}", limit=800)), soft_wrap=True
+        )
 
 
 def _figures_table(test: TestSummary, services: dict[str, ServiceSummary]) -> Table:
@@ -195,6 +208,9 @@ def _heading(run: Run) -> list[Text]:
     lines = [Text(run.folder.test_id, style="bold")]
     if manifest.simulated:
         lines.append(Text(f"{SIMULATED}: figures of simulated engines, not of real ones", style="bold magenta"))
+    if manifest.imported is not None:
+        said = clean(imported_words(manifest.imported).removeprefix("imported "), limit=500)
+        lines.append(Text(f"{IMPORTED} {said}: measured by another client, which nobody watched", style="bold yellow"))
     if clean(manifest.name):
         lines.append(Text(f"Name     {clean(manifest.name)}"))
     described = manifest.config.get("benchmark")
