@@ -123,6 +123,23 @@ def test_simulated_stands_on_the_screen_and_in_every_file(measured: Measured) ->
         assert {(row["run_simulated"], row["simulated"]) for row in csv.DictReader(file)} == {("true", "true")}
 
 
+def test_the_server_s_own_parts_are_of_the_same_requests_and_add_up(measured: Measured) -> None:
+    for test in read_json(measured.folder / "summary.json")["tests"]:
+        for name, service in test["services"].items():
+            told = service["server"]
+            counted = {"ttft": 4, "closed": 10}[test["name"]]
+            # llama.cpp counts no requests on its page, and Ollama has none: both tell their times in each answer.
+            assert told["counted"] == (None if name in {"ollama", "openai"} else counted)
+            assert told["requests"] == (None if name == "ollama" else counted)
+            parts = {part: value for part, value in told["parts"].items() if value is not None}
+            assert parts.pop("n") == counted
+            whole = parts.pop("whole_ms")
+            assert sum(parts.values()) == pytest.approx(whole)
+            ours = service["metrics"]["e2e_ms"]["mean"]
+            assert whole - parts.get("client_ms", 0.0) == pytest.approx(ours)
+            assert f"{name}: of " in measured.done.out
+
+
 def test_the_summary_counts_what_the_records_hold(measured: Measured) -> None:
     summary = read_json(measured.folder / "summary.json")
     jsonschema.Draft202012Validator(published_json_schema()).validate(summary)

@@ -5,6 +5,7 @@ that sums up a whole one.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,13 @@ _NOT_MEASURED = Validity(
 )
 
 
+class _Samples(NamedTuple):
+    """What was sampled over a whole run: the workers of themselves, and each server of itself."""
+
+    workers: pa.Table
+    servers: Mapping[str, ServerSeries]
+
+
 def write_summaries(folder: RunFolder) -> None:
     """Sum the run up and write summary.json and summary.csv. Raises RunFolderError when its tables are damaged."""
     summary = summarise_run(folder)
@@ -39,13 +47,15 @@ def write_summaries(folder: RunFolder) -> None:
 def summarise_run(folder: RunFolder) -> Summary:
     """Return the summary of everything the run's tables hold. Raises RunFolderError when they are damaged."""
     manifest = folder.read_manifest()
-    samples = load_worker_samples(folder)
+    servers = load_server_samples(folder)
+    series = {facts.name: ServerSeries(servers, facts.name) for facts in manifest.services}
+    samples = _Samples(load_worker_samples(folder), series)
     tests = tuple(_summarise_test(folder, manifest, test, samples) for test in manifest.plan)
     simulated = manifest.simulated or any(service.simulated for test in tests for service in test.services.values())
     return Summary(test_id=folder.test_id, simulated=simulated, tests=tests, capacity=manifest.capacity)
 
 
-def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, samples: pa.Table) -> TestSummary:
+def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, samples: _Samples) -> TestSummary:
     asked = [facts for facts in manifest.services if test.services is None or facts.name in test.services]
     found = {facts.name: _summarise_service(folder, manifest, test, facts, samples) for facts in asked}
     answers = {name: of_service for name, (_, of_service) in found.items()}
@@ -67,13 +77,13 @@ def _summarise_test(folder: RunFolder, manifest: Manifest, test: PlannedTest, sa
 
 
 def _summarise_service(
-    folder: RunFolder, manifest: Manifest, test: PlannedTest, facts: ServiceFacts, samples: pa.Table
+    folder: RunFolder, manifest: Manifest, test: PlannedTest, facts: ServiceFacts, samples: _Samples
 ) -> tuple[ServiceSummary, Answers]:
     requests = load_requests(folder, test=test.name, service=facts.name)
     bounds = manifest.window_bounds(test.name, facts.name)
     chunks = load_chunks(folder, requests)
     calculator = MetricsCalculator(requests, chunks, windows=bounds, slo=limits_of(manifest.config, test.name))
-    evidence = Evidence(manifest, test, facts.name, requests, samples)
+    evidence = Evidence(manifest, test, facts.name, requests, samples.workers)
     summary = summarise_service(
         calculator,
         engine=facts.engine,
@@ -88,7 +98,7 @@ def _summarise_service(
         "omission": omission,
         "server": server_facts_of(
             requests,
-            ServerSeries(load_server_samples(folder), facts.name),
+            samples.servers[facts.name],
             test=test.name,
             windows=bounds,
             kernel_stamps=manifest.stamp_source == "kernel",
