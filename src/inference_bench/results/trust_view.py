@@ -26,7 +26,7 @@ def trust_lines(test: TestSummary) -> list[tuple[str, str]]:
     unseen = [(text, name) for name, service in test.services.items() for text in service.validity.not_watched]
     lines += [("Note", line) for line in _with_names(unseen)]
     if test.calibration is not None:
-        lines.append(("Calibrated", calibration_words(test.calibration)))
+        lines.append(("Calibrated", calibration_words(test.calibration).removeprefix(f"{test.name}: ")))
     return lines
 
 

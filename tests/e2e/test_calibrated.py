@@ -1,0 +1,75 @@
+"""`--calibrate`: before the tests the same load goes to a null server, and what the machine adds is said and kept."""
+
+import json
+import signal
+from pathlib import Path
+
+from front_door import benchmark, only_folder, read_json, run_folders, start, users, write_config
+
+PLAIN = {"output": {"generate_charts": False, "generate_report": False}}
+
+
+def test_what_the_machine_adds_is_shown_stored_and_of_no_service(tmp_path: Path) -> None:
+    write_config(tmp_path / "c.yaml", load_tests=[users("curve", [1, 4], duration_seconds=1)], **PLAIN)
+    done = benchmark(
+        "-c",
+        "c.yaml",
+        "--simulate",
+        "--service",
+        "vllm",
+        "--calibrate",
+        "--yes",
+        cwd=tmp_path,
+        environ={"COLUMNS": "200"},
+    )
+    assert done.code == 0, done.said()
+    folder = only_folder(tmp_path)
+    assert "calibrating for curve@4 (4 users) against a null server" in done.err
+    assert "curve@4: at 4 users this machine adds" in done.err
+    assert "the null server itself was late by" in done.err
+    assert done.err.index("this machine adds") < done.err.index("curve@1: vllm")  # before the tests
+    assert "curve@4 calibrated: at 4 users this machine adds" in done.out
+
+    tests = {test["name"]: test for test in read_json(folder / "summary.json")["tests"]}
+    assert tests["curve@1"]["calibration"] is None  # of a sweep only the largest load
+    found = tests["curve@4"]["calibration"]
+    assert (found["load"], found["failed"]) == ("4 users", 0)
+    assert found["requests"] >= 4
+    assert found["ttft_error_ms"]["n"] == found["requests"]
+    assert 0 <= found["ttft_error_ms"]["p50"] <= found["ttft_error_ms"]["max"]
+    assert found["server_late_ms"]["n"] == 8 * found["requests"]
+    assert found["verdict"] in ("valid", "suspect", "invalid")
+    manifest = read_json(folder / "test_manifest.json")
+    assert manifest["trust"]["calibration"] == {"curve@4": found}
+    assert [service["name"] for service in manifest["services"]] == ["vllm"]
+    assert all(list(test["services"]) == ["vllm"] for test in tests.values())
+    watch = tests["curve@4"]["watch"]
+    assert watch["memory"] > 0
+    assert watch["sockets"] >= 4
+
+
+def test_ctrl_c_while_calibrating_ends_cleanly_and_nothing_is_left(tmp_path: Path) -> None:
+    write_config(tmp_path / "c.yaml", load_tests=[users("long", 2, duration_seconds=60, max_tokens=64)], **PLAIN)
+    with start("benchmark", "-c", "c.yaml", "--simulate", "--calibrate", "--yes", cwd=tmp_path) as running:
+        running.wait_for_line("calibrating for long")
+        running.child("inference_bench.testing.worker")
+        running.signal(signal.SIGINT)
+        done = running.finish()
+        assert running.left_behind() == []
+    assert done.code == 130, done.said()
+    (folder,) = run_folders(tmp_path)
+    manifest = read_json(folder / "test_manifest.json")
+    assert manifest["status"] == "partial"
+    assert manifest["trust"]["calibration"] == {}
+
+
+def test_it_is_refused_where_no_load_test_runs_and_its_time_is_in_the_plan(tmp_path: Path) -> None:
+    done = benchmark("--quick", "--simulate", "--calibrate", "--dry-run", "--ttft-only", cwd=tmp_path)
+    assert done.code == 2, done.said()
+    assert "--calibrate concerns load tests" in done.errors[0]
+    options = ("--quick", "--simulate", "--load-only", "--calibrate", "--dry-run")
+    done = benchmark(*options, "--json", cwd=tmp_path)
+    assert done.code == 0, done.said()
+    plan = json.loads(done.out)["calibration"]
+    assert plan["tests"] == ["quick-load"]
+    assert 3 < plan["seconds"] < 15
