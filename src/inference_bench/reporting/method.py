@@ -12,7 +12,8 @@ from inference_bench.reporting.view import Definition, Point
 from inference_bench.results.comparison import Comparison
 from inference_bench.results.comparison_words import NO_RUN_TO_RUN, percent_words
 from inference_bench.results.design import Sequential
-from inference_bench.results.manifest import Manifest
+from inference_bench.results.importing.definitions import imported_words
+from inference_bench.results.manifest import ImportedFrom, Manifest
 from inference_bench.results.summary import Summary
 
 _STAMPS: Final = {
@@ -23,6 +24,9 @@ _STAMPS: Final = {
 
 def method(manifest: Manifest, comparison: Comparison | None) -> Iterator[Point]:
     """Yield how the run was made."""
+    if manifest.imported is not None:
+        yield from _imported(manifest, manifest.imported)
+        return
     yield Point("Same work", "Every service got the same prompts, in the same order, with the same arrivals.")
     design = {} if comparison is None else comparison.design
     yield from (Point(clean(name, limit=80), text) for name, text in _tests(design))
@@ -36,6 +40,20 @@ def method(manifest: Manifest, comparison: Comparison | None) -> Iterator[Point]
         yield from _sequential(manifest.design.sequential)
     for note in manifest.notes[:20]:
         yield Point("Noted", clean(note))
+
+
+def _imported(manifest: Manifest, imported: ImportedFrom) -> Iterator[Point]:
+    """Yield what is known of a run that another tool measured: the file, and what its metrics mean there."""
+    said = f"It was {imported_words(imported)}, {imported.bytes:,} bytes, SHA-256 {imported.sha256}."
+    yield Point("Another client", clean(said, limit=500))
+    if imported.with_requests:
+        kept = f"By the formulas below, from the requests it kept: {listed(imported.with_requests)}."
+        yield Point("Figures", clean(kept, limit=500))
+    rest = [test.name for test in manifest.plan if test.name not in imported.with_requests]
+    if rest:
+        yield Point("Its own figures", clean(f"By its own formulas, as it gave them: {listed(rest)}.", limit=500))
+    for note in manifest.notes[:40]:
+        yield Point("Noted", clean(note, limit=500))
 
 
 def _sequential(sequential: Sequential) -> Iterator[Point]:
@@ -88,6 +106,10 @@ def _tests(design: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
 def environment(manifest: Manifest) -> Iterator[Point]:
     """Yield where and with what the run was made."""
     place = manifest.environment
+    if manifest.imported is not None:
+        yield Point("Client host", "not told by the file it was imported from")
+        yield Point("Imported by", clean(f"vllm-benchmark {place.tool_version}"))
+        return
     yield Point("Client host", clean(place.host))
     yield Point("System", clean(f"{place.os}, kernel {place.kernel}, {place.architecture}"))
     cores = count(place.usable_cores, "usable core") if place.usable_cores is not None else "cores not told"
@@ -121,7 +143,9 @@ def limits(manifest: Manifest, summary: Summary | None, comparison: Comparison |
     ]
     if short:
         yield f"Tails need many requests: in {listed(short)} some percentiles are missing or have no interval."
-    if manifest.stamp_source == "read":
+    if manifest.imported is not None:
+        yield "Another client measured it: how late that one was, and how it read its answers, nobody knows."
+    elif manifest.stamp_source == "read":
         yield "The kernel gave no arrival stamps, so a busy client may have read answers late; validity looks for that."
     if not manifest.config.get("pricing") or not _priced(manifest.config):
         yield "No price was given, so it says nothing of cost or of users per replica."

@@ -216,7 +216,8 @@ def _heading(run: Run) -> list[Text]:
     described = manifest.config.get("benchmark")
     if isinstance(described, dict) and described.get("description"):
         lines.append(Text(f"About    {clean(str(described['description']), limit=500)}"))
-    lines.append(Text(f"Created  {manifest.created:%Y-%m-%d %H:%M:%S} UTC on {clean(manifest.environment.host)}"))
+    where = clean(manifest.environment.host) if manifest.imported is None else "a machine that is not told"
+    lines.append(Text(f"Created  {manifest.created:%Y-%m-%d %H:%M:%S} UTC on {where}"))
     lines.append(Text.assemble("Status   ", (status, _STATUS_STYLE[status])))
     held = journal_requests(run)
     if held is not None and status == "partial":
