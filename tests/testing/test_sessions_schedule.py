@@ -13,10 +13,10 @@ from inference_bench.testing.session_schedule import TURNAROUND_NS, SessionSched
 MS = 1_000_000
 
 
-def stage(users: dict[int, int], *, think: int = 0, stop: int = 0, most: int = 0) -> Stage:
+def stage(users: dict[int, int], *, think: int = 0, stop: int = 0) -> Stage:
     """A stage with these users (number: start); none of them: an open loop."""
     starts = tuple(users.items())
-    return Stage(1, starts, think, stop, ((0, len(starts)),), sessions=True, max_in_flight=most)
+    return Stage(1, starts, think, stop, ((0, len(starts)),), sessions=True)
 
 
 def job(seq: int, *, intended: int = 0) -> Job:
@@ -116,18 +116,6 @@ def test_an_open_loop_sends_a_late_first_turn_and_no_later_turn_after_the_stop()
     assert not schedule.exhausted(105)
     schedule.no_more()
     assert schedule.exhausted(105)
-
-
-def test_at_most_so_many_are_under_way() -> None:
-    schedule = SessionSchedule(stage({}, most=2))
-    schedule.add([(user, 1, job(user, intended=1)) for user in range(3)], 0)
-    first, second = schedule.due(5), schedule.due(5)
-    assert first is not None
-    assert second is not None
-    assert schedule.due(5) is None
-    assert schedule.next_ns(5) == FAR_NS
-    schedule.ended(first, 6)
-    assert schedule.due(6) is not None
 
 
 def test_connections_are_wanted_for_turns_that_are_due_soon() -> None:

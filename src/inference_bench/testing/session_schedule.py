@@ -21,16 +21,14 @@ class SessionSchedule:
     """Turns in the order of their due times; a turn that comes after its time is sent at once.
 
     Nothing is sent from the stage's stop on, but for late first turns of an open loop: those were due before it. A
-    user whose turn is due and not at hand is starved: `starvation` tells for how long. With `max_in_flight` a turn
-    whose time has come waits while so many are under way. It owns no socket and no clock.
+    user whose turn is due and not at hand is starved: `starvation` tells for how long. It owns no socket and
+    no clock.
     """
 
     def __init__(self, stage: Stage) -> None:
         self._stop = stage.stop_ns or FAR_NS
         self._think = stage.think_ns
         self._open = not stage.user_starts
-        self._most = stage.max_in_flight or FAR_NS
-        self._under_way = 0
         self._targets = stage.targets
         self._jobs: list[tuple[int, int, Job]] = []  # a heap by (due, number of the request)
         # Users whose next turn is not at hand yet, and when it is due; the same as a heap, in which some are outdated.
@@ -62,11 +60,10 @@ class SessionSchedule:
 
     def due(self, now: int) -> Job | None:
         """Return a turn to send now; None when nothing is due."""
-        while self._jobs and self._under_way < self._most and (self._jobs[0][0] <= now or now >= self._stop):
+        while self._jobs and (self._jobs[0][0] <= now or now >= self._stop):
             due_ns, _, job = heapq.heappop(self._jobs)
             if now < self._stop or (job.intended_ns and due_ns < self._stop):
                 self.taken += 1
-                self._under_way += 1
                 return job
         return None
 
@@ -90,15 +87,12 @@ class SessionSchedule:
 
     def next_ns(self, now: int) -> int:
         """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
-        if self._under_way >= self._most:
-            return FAR_NS
         if now >= self._stop:
             return now if self._jobs else FAR_NS
         return min(self._jobs[0][0], self._stop) if self._jobs else self._stop
 
     def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:
         """A turn's exchange was over then, well or (`refused`) without a proper answer: its user begins to think."""
-        self._under_way -= 1
         due_ns = at_ns + (max(self._think, REFUSED_PAUSE_NS) if refused else self._think)
         self._missing[job.user] = due_ns
         heapq.heappush(self._order, (due_ns, job.user))

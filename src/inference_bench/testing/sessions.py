@@ -44,15 +44,12 @@ async def session_turn(context: RunContext, plan: LoadPlan, shape: TestShape, tu
     opens = start + int(settings.ramp_up_seconds * _NANOSECONDS)
     closes = opens + int(turn.steady_seconds * _NANOSECONDS) if turn.steady_seconds is not None else 0
     starts = _starts(plan, turn, start, users)
-    most = settings.max_in_flight
-    workers = max(1, min(context.pool.count, len(starts), most or len(starts)))
+    workers = max(1, min(context.pool.count, len(starts)))
     think_ns = int(settings.think_time_seconds * _NANOSECONDS)
 
     def stage_of(worker: int, number: int) -> Stage:
         held = tuple((user, due_ns) for user, due_ns, _ in starts[worker::workers]) if users else ()
-        share = 0 if most is None else most // workers + (worker < most % workers)
-        targets = ((turn.service, len(held)),)
-        return Stage(number, held, think_ns, closes, targets, sessions=True, max_in_flight=share)
+        return Stage(number, held, think_ns, closes, ((turn.service, len(held)),), sessions=True)
 
     conversations = Conversations(
         _book(plan, shape, turn), iter(starts), _renderer(context, shape, turn), think_ns=think_ns, users=users
