@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import pytest
 from counting import Pieces, Simulated, Uneven, as_sent
@@ -16,7 +17,7 @@ from inference_bench.workloads.items import Workload
 from inference_bench.workloads.tokens import TokenCounter
 
 
-def synthetic(counter: TokenCounter | None, seed: int = 3, **keys: object) -> Workload:
+def synthetic(counter: TokenCounter | None, seed: int = 3, **keys: Any) -> Workload:
     wanted = WorkloadSettings.model_validate({"kind": "synthetic", **keys})
     return build_workload(wanted, seed=seed, counter=counter)
 
@@ -126,7 +127,7 @@ def test_prompts_differ_from_index_to_index_and_by_seed() -> None:
         ),
     ],
 )
-def test_a_prompt_needs_room(keys: dict[str, object], problem: str) -> None:
+def test_a_prompt_needs_room(keys: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         synthetic(Simulated(), **keys)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from inference_bench.config.models import WorkloadSettings
 from inference_bench.errors import ConfigError
 from inference_bench.workloads.build import build_workload
-from inference_bench.workloads.traces import Trace, TraceWorkload, read_trace
+from inference_bench.workloads.trace_columns import Trace
+from inference_bench.workloads.traces import TraceWorkload, read_trace
 
 MOONCAKE = (
     '{"timestamp": 27482, "input_length": 1200, "output_length": 52, "hash_ids": [46, 47, 2353]}\n'
@@ -145,7 +146,7 @@ def test_any_mooncake_trace_comes_back(
     trace = trace_of(tmp_path_factory.mktemp("any"), "".join(lines), "m.jsonl")
     assert np.allclose(trace.times_s, (times - times[0]) / 1000)
     assert trace.prompt_tokens.tolist() == lengths[: len(gaps)]
-    assert (trace.times_s.dtype, trace.prompt_tokens.dtype) == (np.float64, np.int32)
+    assert [column.dtype.name for column in (trace.times_s, trace.prompt_tokens)] == ["float64", "int32"]
 
 
 def workload_of(folder: Path, content: str, cache: str = "unique") -> TraceWorkload:
