@@ -38,18 +38,20 @@ def main() -> None:
         first = int(ends.column("sent_ns").drop_null().to_numpy().min())
         summary = ((run.folder / "summary.json").stat().st_mtime_ns - offset - last) / 1e9
         end = run.cost.seconds - (last - run.cost.began_ns) / 1e9
-        counts, verdict = run.service["requests"], run.verdict
+        counts, verdict, reasons = run.service["requests"], run.verdict, "; ".join(run.reasons)
         size = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file()) / 2**20
     seconds = (last - first) / 1e9
-    print(f"{machine()}\n")
-    print("| requests | asked by the server's count | ok | failed | rows | load, s | requests/s | summary after, s "
-          "| command's end after, s | CPU, s | CPU per request, us | peak PSS, MiB | run folder, MiB "
-          "| verdict |")  # fmt: skip
+    peaks = [run.cost.peak_pss_mib(0, last), run.cost.peak_pss_mib(last)]
+    memory = " / ".join("-" if peak is None else f"{peak:.0f}" for peak in peaks)
+    print(f"{machine()}; {given.streams} streams, {given.tokens} tokens, TTFT {given.ttft_ms:g} ms\n")
+    print("| requests | the server's count | ok | failed | rows | load, s | requests/s | summary after, s "
+          "| command's end after, s | CPU, s | CPU per request, us | peak summed PSS, MiB: load / closing "
+          "| run folder, MiB | verdict |")  # fmt: skip
     print(f"|{'---|' * 14}")
     print(f"| {given.requests:,} | {server.report['requests']:,} | {counts['ok']:,} | {counts['failed']:,} "
           f"| {ends.num_rows:,} | {seconds:.0f} | {given.requests / seconds:,.0f} | {summary:.1f} | {end:.1f} "
           f"| {run.cost.cpu_seconds:.0f} | {run.cost.cpu_seconds / given.requests * 1e6:.0f} "
-          f"| {run.cost.peak_pss_mib:.0f} | {size:.0f} | {verdict} |")  # fmt: skip
+          f"| {memory} | {size:.0f} | {verdict}: {reasons} |")  # fmt: skip
 
 
 if __name__ == "__main__":

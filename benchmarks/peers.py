@@ -144,7 +144,7 @@ def row_of(tool: Tool, streams: int, arguments: argparse.Namespace) -> None:
         f"{seen[0]:.1f} / {seen[1]:.1f} ({truth[0]:.1f} / {truth[1]:.1f})",
         f"{achieved(run, streams, arguments):.1%}",
         f"{per_chunk:.1f}",
-        f"{short.cost.peak_pss_mib:.0f}",
+        f"{short.cost.peak_pss_mib() or 0:.0f}",
         f"{first:.2f}",
         f"{run.server.report['late_p99_ms']:.2f}",
     ]

@@ -23,8 +23,12 @@ class Cost:
     began_ns: int
     seconds: float
     cpu_seconds: float  # user and system, every descendant included
-    peak_pss_mib: float  # 0 when memory was not watched
+    pss: tuple[tuple[int, float], ...]  # (monotonic ns, summed PSS in MiB); empty when memory was not watched
     output: str
+
+    def peak_pss_mib(self, after_ns: int = 0, before_ns: int = 1 << 63) -> float | None:
+        """Return the highest summed PSS that was seen in a stretch of time, in MiB."""
+        return max((mib for at, mib in self.pss if after_ns <= at < before_ns), default=None)
 
 
 def run_watched(
@@ -56,8 +60,8 @@ def run_watched(
         if orphan.pid not in before:
             _, _, usage = os.wait4(orphan.pid, 0)
             cpu += usage.ru_utime + usage.ru_stime
-    peak = watch.stop() if watch is not None else 0.0
-    return Cost(process.returncode, began, seconds, cpu, peak, log.read_text(errors="replace"))
+    pss = watch.stop() if watch is not None else ()
+    return Cost(process.returncode, began, seconds, cpu, pss, log.read_text(errors="replace"))
 
 
 class MemoryWatch:
@@ -65,7 +69,7 @@ class MemoryWatch:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._peak = 0.0
+        self._seen: list[tuple[int, float]] = []
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -78,10 +82,10 @@ class MemoryWatch:
                 for process in [parent, *parent.children(recursive=True)]:
                     with contextlib.suppress(psutil.Error):
                         total += process.memory_full_info().pss
-                self._peak = max(self._peak, total / 2**20)
+                self._seen.append((time.monotonic_ns(), total / 2**20))
 
-    def stop(self) -> float:
-        """Return the peak in MiB."""
+    def stop(self) -> tuple[tuple[int, float], ...]:
+        """Return (monotonic ns, MiB) of every sample."""
         self._done.set()
         self._thread.join()
-        return self._peak
+        return tuple(self._seen)
