@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from inference_bench.errors import RunFolderError
 from inference_bench.metrics.records import CHUNK_COLUMNS, REQUEST_COLUMNS, WORKER_SAMPLE_COLUMNS
 from inference_bench.results import journal as module
-from inference_bench.results.journal import JournalWriter, count_requests, read_journal
+from inference_bench.results.journal import JournalWriter, ServerJournal, count_requests, read_journal
 from inference_bench.results.schema import PART_COLUMNS, Part
 from run_records import add_stream, request, row_values
 
@@ -50,6 +50,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
 
 def test_columns_follow_the_records(tmp_path: Path) -> None:
     JournalWriter(tmp_path).close()
+    ServerJournal(tmp_path).close()
     for part, columns in PART_COLUMNS.items():
         schema = pa.ipc.open_stream((tmp_path / f"{part}.arrow").read_bytes()).schema
         assert schema.names == [column.name for column in columns]
