@@ -16,7 +16,7 @@ from inference_bench.metrics.columns import Bools, Ints
 
 COLUMNS: Final = ("seq", "arrival_ns", "tokens")
 UNKNOWN: Final = -1
-HELD_CHUNKS: Final = 50_000_000  # half a gigabyte
+HELD_CHUNKS: Final = 20_000_000  # 200 MB, of each service
 _SLICE_ROWS: Final = 131_072
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from inference_bench.errors import RunFolderError
 from inference_bench.metrics.chunks import COLUMNS as CHUNK_COLUMNS
-from inference_bench.metrics.columns import Ints
+from inference_bench.metrics.columns import Bools, Ints
 from inference_bench.results.finalise import REQUESTS, WORKER_SAMPLES, chunks_file
 from inference_bench.results.folder import RunFolder
 
@@ -57,7 +57,6 @@ class StoredChunks:
     def __init__(self, path: Path, wanted: Ints) -> None:
         self._path = path
         self._wanted = wanted
-        self._values = pa.array(wanted)
 
     def batches(self) -> Iterator["pa.RecordBatch"]:
         """Yield the chunks in stream order, columns seq, arrival_ns and tokens.
@@ -70,8 +69,8 @@ class StoredChunks:
                 for group in range(file.num_row_groups):
                     if _may_hold(file.metadata.row_group(group), self._wanted):
                         table = file.read_row_group(group, columns=list(CHUNK_COLUMNS), use_threads=False)
-                        mine = table.filter(pc.is_in(table.column("seq"), value_set=self._values))
-                        yield from mine.to_batches()
+                        mine = _are_among(table.column("seq").to_numpy(), self._wanted)
+                        yield from (table if mine.all() else table.filter(pa.array(mine))).to_batches()
         except (OSError, pa.ArrowInvalid) as error:
             raise RunFolderError(f"{self._path} is damaged") from error
 
@@ -127,6 +126,16 @@ def outcome_counts(folder: RunFolder) -> dict[tuple[str, str], Counter[bool]]:
             return counts
     except (OSError, pa.ArrowInvalid) as error:
         raise RunFolderError(f"{path} is missing or damaged") from error
+
+
+def _are_among(seq: Ints, wanted: Ints) -> Bools:
+    """Return which rows belong to wanted requests (sorted, at least one). Chunks of a request stand together, so only
+    the first of each stretch of equal numbers is looked up.
+    """
+    starts = np.flatnonzero(np.concatenate(([True], seq[1:] != seq[:-1])))
+    firsts = seq[starts]
+    place = np.minimum(np.searchsorted(wanted, firsts), wanted.size - 1)
+    return np.repeat(wanted[place] == firsts, np.diff(starts, append=seq.size))
 
 
 def _may_hold(group: "pq.RowGroupMetaData", wanted: Ints) -> bool:
