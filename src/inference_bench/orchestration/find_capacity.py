@@ -29,7 +29,7 @@ from inference_bench.testing.limits import check_limits, needs
 from inference_bench.testing.load_runner import run_load
 from inference_bench.testing.plan import LoadPlan
 
-_TRIES_OF_AN_INVALID_PROBE: Final = 2
+_TRIES_OF_AN_INVALID_PROBE: Final = 3
 
 
 @dataclass(slots=True)
