@@ -19,6 +19,7 @@ from inference_bench.errors import NoServiceError, RunFolderError, UsageError
 from inference_bench.orchestration.resumable import check_can_resume
 from inference_bench.orchestration.run_plan import RunPlan, Selection, planned_test
 from inference_bench.orchestration.service_orchestrator import OpenServices
+from inference_bench.orchestration.session_notes import with_turns
 from inference_bench.results.design import TestDesign
 from inference_bench.results.finalise import REQUESTS, recover
 from inference_bench.results.folder import RunFolder
@@ -150,7 +151,7 @@ def left_of(plan: RunPlan, run: Interrupted) -> RunPlan:
         else plan.shapes[test.name]
         for test in tests
     }
-    estimates = tuple(estimate(test, len(plan.services)) for test in tests)
+    estimates = tuple(with_turns(estimate(test, len(plan.services)), test, shapes[test.name]) for test in tests)
     return replace(plan, tests=tests, shapes=shapes, estimates=estimates, notes=())
 
 
