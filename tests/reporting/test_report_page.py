@@ -86,7 +86,7 @@ def test_the_page_is_well_formed_and_every_link_leads_somewhere(page: str) -> No
 def test_the_page_holds_one_copy_of_the_library_and_all_charts(page: str) -> None:
     assert page.count(library()) == 1
     assert len(page) < 8_000_000
-    assert page.count('class="plot" data-figure="figure-') == 10
+    assert page.count('class="plot" data-figure="figure-') == 11
 
 
 def test_only_the_two_scripts_whose_hashes_it_names_may_run(page: str) -> None:

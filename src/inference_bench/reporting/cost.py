@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from inference_bench.metrics.throughput import cost_per_million_tokens
 from inference_bench.reporting.text import count
 from inference_bench.reporting.view import Cell, CostView, Head, Row, Table
-from inference_bench.results.gates import GateResult, evaluate
+from inference_bench.results.capacity import capacity_words
+from inference_bench.results.gates import GateResult, promises_of
 from inference_bench.results.slo import slo_of
 from inference_bench.results.summary import Summary, TestSummary
 from inference_bench.results.summary_view import MISSING, number
+from inference_bench.results.sweep_rows import measured_tests
 
 Config = Mapping[str, object]
 
@@ -49,7 +51,12 @@ def prices(config: Config) -> dict[str, Price]:
 
 def users_served(service: str, summary: Summary, config: Config) -> UsersServed:
     """Return the most users of a closed-loop load test whose slo a service kept."""
-    closed = [test for test in summary.tests if test.load.concurrent_users is not None and service in test.services]
+    searched = _searched(service, summary)
+    if searched is not None:
+        return searched
+    closed = [
+        test for test in measured_tests(summary) if test.load.concurrent_users is not None and service in test.services
+    ]
     if not closed:
         return UsersServed(None, reason="no closed-loop load test was made")
     valid = [test for test in closed if test.validity.verdict != "invalid"]
@@ -70,8 +77,21 @@ def users_served(service: str, summary: Summary, config: Config) -> UsersServed:
     return UsersServed(best.load.concurrent_users, best.name)
 
 
+def _searched(service: str, summary: Summary) -> UsersServed | None:
+    """Return what a search for capacity in a closed loop found; None where there was none, or it did not end."""
+    for facts in summary.capacity:
+        found = facts.services.get(service)
+        if found is not None and facts.complete and facts.unit == "users":
+            if found.value is None:
+                return UsersServed(None, reason=capacity_words(found, facts.unit))
+            least = ", at least" if found.at_least else ""
+            return UsersServed(int(found.value), f"the search of {facts.test}{least}")
+    return None
+
+
 def _promises(summary: Summary, config: Config) -> Sequence[GateResult]:
-    return [result for result in evaluate((), summary, config) if result.source == "slo"]
+    """Return what became of the promises of every test: those of a sweep's points too, which fail no run."""
+    return [result for test in measured_tests(summary) for result in promises_of(slo_of(config, test.name), test)]
 
 
 def _is_about(result: GateResult, test: str, service: str) -> bool:
@@ -86,7 +106,7 @@ def cost_view(summary: Summary, config: Config, numbers: Mapping[str, int]) -> C
         return None
     rows = [Row("Price of an hour", tuple(_price(given.get(name)) for name in services))]
     for test in summary.tests:
-        if test.kind == "load":
+        if test.kind == "load":  # the loads at the capacities too: there a token costs least
             rows += _token_rows(test, services, given)
     served = {name: users_served(name, summary, config) for name in services}
     most = max((test.load.concurrent_users or 0 for test in summary.tests), default=0)
@@ -99,8 +119,9 @@ def cost_view(summary: Summary, config: Config, numbers: Mapping[str, int]) -> C
 _NOTES = (
     "A million tokens cost the price of an hour divided by what the service produced in an hour at the measured rate "
     "of that test; a service that was not saturated could have been cheaper per token.",
-    "A replica is one service endpoint as it was measured. Users served are those of the largest closed-loop load "
-    "test that kept every promise of its slo; nothing is said about loads that were not tried.",
+    "A replica is one service endpoint as it was measured. Users served are those of the search for its capacity, "
+    "else of the largest closed-loop load test that kept every promise of its slo; nothing is said about loads that "
+    "were not tried.",
 )
 
 

@@ -7,6 +7,7 @@ is compared here, from its tables; nothing is written.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference_bench.reporting.capacity import capacity_views, sweep_views
 from inference_bench.reporting.cost import cost_view
 from inference_bench.reporting.drawing import bar_group, contests
 from inference_bench.reporting.method import definitions, environment, limits, method, verdict_method
@@ -25,6 +26,7 @@ from inference_bench.results.folder import Run, shown_status
 from inference_bench.results.gates import Gates, read_gates
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.summary import Summary, TestSummary, read_summary
+from inference_bench.results.sweep_rows import measured_tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def run_report(run: Run, stored: Stored | None = None) -> Report:
     scores, score_notes = score_table(comparison) if comparison is not None else (None, ())
     gates_said, gates = _gates(stored.gates)
     tests = () if summary is None else summary.tests
+    measured = () if summary is None else measured_tests(summary)
     return Report(
         title=clean(manifest.name),
         subtitle=_subtitle(manifest, summary),
@@ -85,7 +88,9 @@ def run_report(run: Run, stored: Stored | None = None) -> Report:
         axis=axis,
         bars=_deciding_bars(manifest, summary, comparison, numbers),
         fairness=() if comparison is None else _notes(comparison),
-        validity=None if not tests else _validity(tests),
+        capacities=() if summary is None else capacity_views(summary, numbers),
+        sweeps=() if summary is None else sweep_views(summary),
+        validity=None if not measured else _validity(measured),
         gates_said=gates_said,
         gates=gates,
         cost=None if summary is None else cost_view(summary, manifest.config, numbers),
@@ -93,7 +98,7 @@ def run_report(run: Run, stored: Stored | None = None) -> Report:
         score_notes=score_notes,
         services=tuple(service_view(facts, numbers[facts.name]) for facts in manifest.services),
         tests=tuple(test_view(place, test, comparison, stored.gates, numbers) for place, test in enumerate(tests, 1)),
-        method=(*method(manifest, comparison), *trust_points(tests)),
+        method=(*method(manifest, comparison), *trust_points(measured)),
         environment=tuple(environment(manifest)),
         limits=tuple(limits(manifest, summary, comparison)),
         definitions=tuple(definitions(summary)),
@@ -149,8 +154,15 @@ def _sides(comparison: Comparison) -> list[Point]:
 def _subtitle(manifest: Manifest, summary: Summary | None) -> str:
     parts = [f"{manifest.created:%d %B %Y, %H:%M} UTC".lstrip("0"), count(len(manifest.services), "service")]
     if summary is not None and summary.tests:
-        sent = sum(service.requests.sent for test in summary.tests for service in test.services.values())
-        parts += [count(len(summary.tests), "test"), count(sent, "measured request")]
+        tests, probes = (
+            measured_tests(summary),
+            [probe for facts in summary.capacity for one in facts.services.values() for probe in one.probes],
+        )
+        sent = sum(service.requests.sent for test in tests for service in test.services.values())
+        sent += sum(probe.sent for probe in probes)
+        parts += [count(len(tests), "test")] if tests else []
+        parts += [f"{count(len(probes), 'probe')} for capacity"] if probes else []
+        parts += [count(sent, "measured request")]
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)  # a line breaks between them only
 
 
@@ -163,7 +175,7 @@ def _deciding_bars(
         decided.setdefault(pair.test, pair.metric if pair.statistic is None else f"{pair.metric}.{pair.statistic}")
     settings, found = settings_of(manifest.config), []
     own = None if settings.problem else settings.primary
-    for test in () if summary is None else summary.tests:
+    for test in () if summary is None else measured_tests(summary):
         name = decided.get(test.name) or own or ("ttft_ms.p50" if test.kind == "ttft" else "ttft_ms.p95")
         target = {"ttft_ms.p50": test.load.target_ms, "e2e_ms.p95": test.load.target_p95_ms}.get(name)
         try:

@@ -16,6 +16,7 @@ def report_markdown(report: Report) -> str:
         f"{escaped(report.subtitle)}  \n`{report.test_id.replace('`', '')}`",
         *_opening(report),
         *_figures(report),
+        *_loads(report),
         *_fairness(report),
         *_trust(report),
         *(block for test in report.tests for block in _test(test)),
@@ -49,6 +50,22 @@ def _figures(report: Report) -> Iterator[str]:
         lines += [f"- {escaped(bar.name)}: **{escaped(bar.text)}** {escaped(bar.below)}".rstrip() for bar in group.bars]
         lines[0] += target
         yield "\n".join(lines)
+
+
+def _loads(report: Report) -> Iterator[str]:
+    for found in report.capacities:
+        yield f"## Capacity under the promises: {escaped(found.name)}"
+        yield " ".join(escaped(said) for said in (f"Promise: {found.promise}", found.sentence) if said)
+        yield _table(found.table)
+        yield _points(found.limits)
+        yield _table(found.probes)
+        yield " ".join(escaped(said) for said in (found.note, found.rule) if said)
+    for sweep in report.sweeps:
+        yield f"## Sweep: {escaped(sweep.name)}"
+        yield f"{escaped(sweep.words)}. {escaped(sweep.note)}"
+        yield _table(sweep.table)
+        if sweep.doubts:
+            yield "\n".join(f"- {escaped(doubt)}" for doubt in sweep.doubts)
 
 
 def _fairness(report: Report) -> Iterator[str]:

@@ -40,15 +40,16 @@ class DrawnChart:
 
 @dataclass(frozen=True, slots=True)
 class _Charts:
-    """The drawn charts of each test, the others, and (title, reason) of those that cannot be drawn."""
+    """The drawn charts of each test and section, the others, and (title, reason) of those that cannot be drawn."""
 
     of_tests: Mapping[str, Sequence[DrawnChart]]
+    of_sections: Mapping[str, Sequence[DrawnChart]]  # by anchor: of sweeps and capacities
     others: Sequence[DrawnChart]
     absent: Sequence[tuple[str, str]]
 
     @property
     def any(self) -> bool:
-        return bool(self.others or any(self.of_tests.values()))
+        return bool(self.others or any(self.of_tests.values()) or any(self.of_sections.values()))
 
 
 def render(report: Report, charts: Sequence[Chart] = ()) -> str:
@@ -69,6 +70,7 @@ def render(report: Report, charts: Sequence[Chart] = ()) -> str:
             charts=placed.others,
             absent=placed.absent,
             test_charts=placed.of_tests,
+            section_charts=placed.of_sections,
             contents=_contents(report, placed),
         )
         + "\n"
@@ -98,6 +100,9 @@ def _finalize(value: object) -> object:
 def _placed(report: Report, charts: Sequence[Chart]) -> _Charts:
     """Put each chart where it belongs: with its test, or among those about the whole run."""
     of_tests: dict[str, list[DrawnChart]] = {test.name: [] for test in report.tests}
+    sections = {found.chart: found.anchor for found in report.capacities}
+    sections |= {chart: sweep.anchor for sweep in report.sweeps for chart in sweep.charts}
+    of_sections: dict[str, list[DrawnChart]] = {anchor: [] for anchor in sections.values()}
     others: list[DrawnChart] = []
     absent: list[tuple[str, str]] = []
     first_ttft = next((test.name for test in report.tests if test.kind.startswith("TTFT")), None)
@@ -109,9 +114,12 @@ def _placed(report: Report, charts: Sequence[Chart]) -> _Charts:
             absent.append((chart.title, chart.reason or "it cannot be drawn"))
             continue
         made = DrawnChart(slug(chart.name), chart.title, Markup(chart_page.fragment(chart)))  # escaped where it is made
-        home = homes.get(chart.name)
-        (others if home is None else of_tests[home]).append(made)
-    return _Charts(of_tests, others, absent)
+        if chart.name in sections:
+            of_sections[sections[chart.name]].append(made)
+        else:
+            home = homes.get(chart.name)
+            (others if home is None else of_tests[home]).append(made)
+    return _Charts(of_tests, of_sections, others, absent)
 
 
 def _contents(report: Report, charts: _Charts) -> Contents:
@@ -120,6 +128,11 @@ def _contents(report: Report, charts: _Charts) -> Contents:
     found: list[tuple[str, str, Sequence[tuple[str, str]], bool]] = [
         ("verdict", "Verdict", (), True),
         ("figures", "Figures behind it", (), bool(report.contests or report.bars)),
+        *(
+            (one.anchor, f"{words} {one.name}", (), True)
+            for words, views in (("Capacity", report.capacities), ("Sweep", report.sweeps))
+            for one in views
+        ),
         ("fairness", "Fairness", (), bool(report.fairness) or len(report.numbers) > 1),
         ("validity", "Can it be trusted", (), bool(report.validity or report.gates_said)),
         ("cost", "Cost", (), report.cost is not None),

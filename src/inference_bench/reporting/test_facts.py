@@ -31,7 +31,7 @@ def test_view(
     return TestView(
         name=test.name,
         anchor=f"test-{position}-{slug(test.name)}",
-        kind="TTFT test" if test.kind == "ttft" else "Load test",
+        kind=_kind(test),
         load=load_words(test),
         validity=test.validity.verdict,
         reasons=tuple(clean(reason) for reason in test.validity.reasons),
@@ -44,6 +44,14 @@ def test_view(
         promises=_promises(test, own),
         remarks=tuple(_remarks(test)),
     )
+
+
+def _kind(test: TestSummary) -> str:
+    if test.probe:
+        return "Load of the search for capacity"
+    if test.sweep is not None:
+        return "Load of a sweep"
+    return "TTFT test" if test.kind == "ttft" else "Load test"
 
 
 def load_words(test: TestSummary) -> str:

@@ -183,6 +183,35 @@ class TestView:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepView:
+    """A sweep: a row for each load and service; `doubts` are the points that are not valid. `charts` go with it."""
+
+    name: str
+    anchor: str
+    words: str
+    table: Table
+    note: str
+    doubts: tuple[str, ...]
+    charts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityView:
+    """A search for capacity: what was promised, the answers, what ended each search, and every load tried."""
+
+    name: str
+    anchor: str
+    promise: str
+    sentence: str
+    table: Table
+    limits: tuple[Point, ...]
+    rule: str
+    probes: Table
+    note: str
+    chart: str
+
+
+@dataclass(frozen=True, slots=True)
 class CostView:
     """What tokens cost and how many users a replica serves, with what each figure rests on."""
 
@@ -218,6 +247,8 @@ class Report:
     axis: Axis | None = None
     bars: tuple[BarGroup, ...] = ()
     fairness: tuple[Note, ...] = ()
+    capacities: tuple[CapacityView, ...] = ()
+    sweeps: tuple[SweepView, ...] = ()
     validity: Table | None = None
     gates_said: str = ""
     gates: Table | None = None

@@ -102,7 +102,7 @@ def common_tests(a: Chosen, b: Chosen) -> list[str]:
     Raises:
         UsageError: there is none.
     """
-    plans = [{(test.name, test.kind) for test in run.manifest.plan} for run in (*a.runs, *b.runs)]
+    plans = [{(test.name, test.kind) for test in run.manifest.plan if not test.probe} for run in (*a.runs, *b.runs)]
     common = set.intersection(*plans)
     found = [test.name for test in a.runs[0].manifest.plan if (test.name, test.kind) in common]
     if not found:
@@ -139,7 +139,8 @@ def _counterpart(side: Chosen, services: Sequence[str], other: str | None) -> st
 
 
 def _tests(side: Chosen) -> str:
-    return _list(list(dict.fromkeys(test.name for run in side.runs for test in run.manifest.plan)))
+    names = dict.fromkeys(test.name for run in side.runs for test in run.manifest.plan if not test.probe)
+    return _list(list(names)) if names else "none but a search for capacity"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from inference_bench.errors import RunFolderError, UsageError
+from inference_bench.results.capacity import CapacityFacts, capacity_words
+from inference_bench.results.capacity_rows import limit_words, promise_words
 from inference_bench.results.comparison import Comparison, Pair, read_comparison
 from inference_bench.results.comparison_words import metric_words, sentence, winner_sentence
 from inference_bench.results.folder import RunFolder, shown_status
@@ -20,6 +22,7 @@ from inference_bench.results.gates import GateResult, Gates, cause_text, read_ga
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.schema import TOOL
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, read_summary
+from inference_bench.results.sweep_rows import measured_tests
 from inference_bench.results.tables import outcome_counts
 
 RUN_SUITE: Final = "run"
@@ -79,7 +82,9 @@ def junit_document(
     """Return the XML. `answered` says of (test, service) whether any measured request was answered."""
     root = ET.Element("testsuites", name=_text(f"vllm-benchmark {summary.test_id}"))
     results = gates.results if gates is not None else ()
-    for test in summary.tests:
+    # The loads that a search for capacity tried are no tests: breaking the promises is how it finds their edge.
+    tests = measured_tests(summary)
+    for test in tests:
         suite = _suite(root, test.name, manifest, summary)
         for name, service in test.services.items():
             _answered(suite, test, name, service, answered=answered.get((test.name, name), False))
@@ -93,8 +98,10 @@ def junit_document(
     suite = _suite(root, RUN_SUITE, manifest, summary)
     _completed(suite, manifest)
     for result in results:
-        if result.test not in {test.name for test in summary.tests}:
+        if result.test not in {test.name for test in tests}:
             _gate(suite, RUN_SUITE, result)
+    for facts in summary.capacity:
+        _capacity(suite, facts)
     if comparison is not None:
         _winner(suite, comparison)
     _count(root)
@@ -164,6 +171,13 @@ def _gate(suite: ET.Element, group: str, result: GateResult) -> None:
 def _verdict(suite: ET.Element, pair: Pair, comparison: Comparison) -> None:
     name = f"{pair.a} against {pair.b}: {metric_words(pair)}"
     _case(suite, f"{pair.test}.comparison", name, sentence(pair, comparison.design))
+
+
+def _capacity(suite: ET.Element, facts: CapacityFacts) -> None:
+    """Tell the answer for each service; there is none to fail."""
+    for name, found in facts.services.items():
+        said = f"{capacity_words(found, facts.unit)} under {promise_words(facts)}; {limit_words(found, facts)}"
+        _case(suite, f"{facts.test}.{name}", "capacity", said)
 
 
 def _completed(suite: ET.Element, manifest: Manifest) -> None:

@@ -1,12 +1,24 @@
 """A run's summary as Markdown, for people: what was measured, the figures per test, and whether they hold."""
 
 import unicodedata
+from collections.abc import Sequence
 
+from inference_bench.results.capacity import CapacityFacts
+from inference_bench.results.capacity_rows import HEADS, capacity_rows, comparison_sentence, promise_words
 from inference_bench.results.importing.definitions import imported_words
 from inference_bench.results.manifest import Manifest
 from inference_bench.results.server_facts import server_lines
 from inference_bench.results.summary import Summary, TestSummary
 from inference_bench.results.summary_view import MISSING, rows, sanity_warnings
+from inference_bench.results.sweep_rows import (
+    SWEEP_NOTE,
+    load_name,
+    single_tests,
+    sweep_heads,
+    sweep_rows,
+    sweep_words,
+    sweeps_of,
+)
 
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>()#|~!"})
 
@@ -22,14 +34,54 @@ def run_markdown(manifest: Manifest, summary: Summary) -> str:
         lines += [*(f"- {escaped(text)}" for text in manifest.notes), ""]
     if manifest.status != "complete":
         lines += [f"**This run is {manifest.status}: it did not run to its end.**", ""]
-    lines += [f"Test id `{manifest.test_id}`, {manifest.created:%Y-%m-%d %H:%M:%S} UTC, seed {manifest.seed}.", ""]
+    seed = f", seed {manifest.seed}" if manifest.imported is None else ""
+    lines += [f"Test id `{manifest.test_id}`, {manifest.created:%Y-%m-%d %H:%M:%S} UTC{seed}.", ""]
     lines += ["| Service | Engine | Version | Model | URL |", "|---|---|---|---|---|"]
     for service in manifest.services:
         cells = (service.name, service.engine, service.version, service.model, service.url)
         lines.append("| " + " | ".join(escaped(cell or MISSING) for cell in cells) + " |")
-    for test in summary.tests:
+    for facts in summary.capacity:
+        lines += ["", *_capacity(facts)]
+    for name, points in sweeps_of(summary).items():
+        lines += ["", *_sweep(name, points)]
+    for test in single_tests(summary):
         lines += ["", *_test(test)]
     return "\n".join(lines) + "\n"
+
+
+def _capacity(facts: CapacityFacts) -> list[str]:
+    found = capacity_rows(facts)
+    cells = [(f"**{escaped(row.service)}**", *map(escaped, row.cells)) for row in found]
+    lines = [
+        f"## Capacity under the promises: {escaped(facts.test)}",
+        "",
+        f"Promise: {escaped(promise_words(facts))}.",
+        "",
+    ]
+    lines += [] if facts.complete else ["**The search did not run to its end: these are no answers yet.**", ""]
+    lines += [*_table(("Service", *HEADS), cells), ""]
+    lines += [f"- {escaped(row.service)}: {escaped(row.limit)}" for row in found]
+    sentence = comparison_sentence(facts)
+    return [*lines, "", f"{escaped(sentence)}."] if sentence is not None else lines
+
+
+def _sweep(name: str, points: Sequence[TestSummary]) -> list[str]:
+    heads = (load_name(points[0]), "Service", *sweep_heads(points), "Validity")
+    cells = [
+        (row.load, escaped(row.service), *map(escaped, row.cells), escaped(row.verdict)) for row in sweep_rows(points)
+    ]
+    lines = [f"## Sweep: {escaped(name)}", "", f"{escaped(sweep_words(points))}. {escaped(SWEEP_NOTE)}", ""]
+    doubts = [
+        f"- {escaped(point.name)}: **{point.validity.verdict.upper()}** {escaped('; '.join(point.validity.reasons))}"
+        for point in points
+        if point.validity.verdict != "valid"
+    ]
+    return [*lines, *_table(heads, cells), *(["", *doubts] if doubts else [])]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(map(escaped, heads)) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _test(test: TestSummary) -> list[str]:

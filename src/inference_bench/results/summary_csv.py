@@ -22,6 +22,7 @@ _RATES: Final = (
     "concurrency_mean",
     "concurrency_max",
 )
+_CAPACITY: Final = ("capacity", "capacity_low", "capacity_high", "capacity_at_least", "capacity_unit")
 _SANITY: Final = ("sound_rate", "garbled", "short", "empty", "truncated", "flagged", "reason")
 
 
@@ -59,7 +60,18 @@ def columns() -> list[str]:
     sanity = [f"sanity_{name}" for name in _SANITY]
     goodput = ["goodput_requests_per_s", "goodput_attainment"]
     statistics = [f"{metric}.{statistic}" for metric in METRICS for statistic in _statistics(metric)]
-    return [*fixed, *counts, *_RATES, *goodput, "zero_gap_share", *statistics, *sanity]
+    return [*fixed, *counts, *_RATES, *goodput, "zero_gap_share", *statistics, *sanity, "sweep", "probe", *_CAPACITY]
+
+
+def _capacity(summary: Summary, test: TestSummary, name: str) -> dict[str, Cell]:
+    """Return a service's capacity, for the row of the load that was its answer."""
+    facts = next((facts for facts in summary.capacity if facts.test == test.sweep), None)
+    if facts is None or name not in facts.services:
+        return {}
+    found = facts.services[name]
+    return dict(
+        zip(_CAPACITY, (found.value, found.low, found.high, str(found.at_least).lower(), facts.unit), strict=True)
+    )
 
 
 def _statistics(metric: str) -> list[str]:
@@ -88,6 +100,9 @@ def _row(summary: Summary, test: TestSummary, name: str, service: ServiceSummary
         "success_rate": requests.success_rate,
         "errors": "; ".join(f"{error}={number}" for error, number in requests.errors.items()),
         "zero_gap_share": service.stamps.zero_gap_share,
+        "sweep": test.sweep,
+        "probe": str(test.probe).lower(),
+        **(_capacity(summary, test, name) if test.probe else {}),
     }
     row |= {rate: getattr(service.throughput, rate) for rate in _RATES}
     if service.sanity is not None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
+from inference_bench.results.capacity_rows import load_text
 from inference_bench.results.summary import ServiceSummary, TestSummary
 from inference_bench.results.sweep_rows import load_of, sweep_words
 from inference_bench.visualization.chart import Chart, axis_title, figure, missing, shown
@@ -141,7 +142,7 @@ def _untrusted(service: ServiceSummary) -> bool:
 
 
 def _label(test: TestSummary) -> str:
-    return f"{load_of(test):g} users" if test.load.concurrent_users else f"{load_of(test):g}/s"
+    return load_text(load_of(test), "users") if test.load.concurrent_users else f"{load_of(test):g}/s"
 
 
 def _line(made: go.Figure, points: Sequence[_Point], service: str, style: ServiceStyle, told: str) -> None:
@@ -151,7 +152,8 @@ def _line(made: go.Figure, points: Sequence[_Point], service: str, style: Servic
             y=[point.y for point in points],
             mode="lines+markers+text",
             text=[point.label for point in points],
-            textposition="top center",
+            # Labels of two services at one place must not cover each other.
+            textposition="top center" if len(made.data) % 2 == 0 else "bottom center",
             line={"color": style.colour, "dash": style.dash, "width": 2.2},
             marker={
                 "symbol": [f"{style.marker}-open" if point.hollow else style.marker for point in points],
