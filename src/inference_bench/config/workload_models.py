@@ -13,7 +13,7 @@ from inference_bench.config.service_models import STRICT, Text
 WorkloadKind = Literal["built-in", "file", "synthetic", "sharegpt", "sessions", "trace"]
 CacheUse = Literal["unique", "shared"]
 
-_USED_BY: Mapping[str, tuple[WorkloadKind, ...]] = {
+KINDS_BY_KEY: Mapping[str, tuple[WorkloadKind, ...]] = {
     "path": ("file", "sharegpt", "sessions", "trace"),
     "category": ("built-in", "file", "sessions"),
     "prompt_column": ("file",),
@@ -24,6 +24,7 @@ _USED_BY: Mapping[str, tuple[WorkloadKind, ...]] = {
     "turns": ("sessions",),
     "sessions": ("sessions",),
 }
+"""Which kinds use which key; any other use is refused."""
 _NEEDED_BY: Mapping[str, tuple[WorkloadKind, ...]] = {
     "path": ("file", "sharegpt", "trace"),
     "prompt_tokens": ("synthetic",),
@@ -91,7 +92,7 @@ class WorkloadSettings(BaseModel):
         for key, kinds in _NEEDED_BY.items():
             if self.kind in kinds and getattr(self, key) is None:
                 raise refuse(f"is needed by the workload kind {self.kind}", key)
-        for key, kinds in _USED_BY.items():
+        for key, kinds in KINDS_BY_KEY.items():
             if self.kind not in kinds and getattr(self, key) is not None:
                 listed = " and ".join((", ".join(kinds[:-1]), kinds[-1]) if kinds[1:] else kinds)
                 noun = "kinds" if kinds[1:] else "kind"
