@@ -1,4 +1,4 @@
-"""Pooled gaps in bounded memory: exact up to a limit, from a sketch beyond it, and the calculator's figures say which."""
+"""Pooled gaps in bounded memory: exact up to a limit, from a sketch beyond it; the calculator's figures say which."""
 
 from itertools import pairwise
 
