@@ -15,6 +15,7 @@ PEER_VLLM, PEER_TOKENIZER.
 """
 
 import argparse
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class Measured:
     figures: Figures
     truth: dict[str, Truth]
     server: Known
+    verdict: str | None  # what the tool itself says of its run; ours does
 
     @property
     def chunks(self) -> int:
@@ -117,7 +119,15 @@ def measure(tool: Tool, streams: int, each: int, arguments: argparse.Namespace, 
             )
         if cost.exit_code != 0:
             raise RuntimeError(f"{tool.name} failed with {cost.exit_code}: {cost.output[-1500:]}")
-        return Measured(cost, tool.read(folder), server.truth(), server)
+        return Measured(cost, tool.read(folder), server.truth(), server, verdict_in(folder))
+
+
+def verdict_in(folder: Path) -> str | None:
+    """Return our own verdict on the run in a folder, None for the run of another tool."""
+    for file in folder.glob("test_*/summary.json"):
+        (test,) = json.loads(file.read_text())["tests"]
+        return str(test["validity"]["verdict"])
+    return None
 
 
 def row_of(tool: Tool, streams: int, arguments: argparse.Namespace) -> None:
@@ -148,7 +158,8 @@ def row_of(tool: Tool, streams: int, arguments: argparse.Namespace) -> None:
         f"{first:.2f}",
         f"{run.server.report['late_p99_ms']:.2f}",
     ]
-    print(f"| {streams} | {tool.name} | {' | '.join(cells)} |", flush=True)
+    name = f"{tool.name} ({run.verdict})" if run.verdict else tool.name
+    print(f"| {streams} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 def pair(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", digits: int) -> str:
