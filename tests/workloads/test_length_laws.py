@@ -1,5 +1,7 @@
 """Lengths: drawn as the formulas say, within their bounds, equal for equal seed; impossible ones refused."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from inference_bench.config.length_models import LengthSettings
+from inference_bench.config.loader import load_settings
 from inference_bench.config.models import WorkloadSettings
 from inference_bench.errors import ConfigError
 from inference_bench.workloads.lengths import LengthLaw, uniform_draw
@@ -119,6 +122,13 @@ def test_keys_that_do_not_fit_are_refused(settings: dict[str, object], problem: 
     with pytest.raises(ValidationError) as caught:
         WorkloadSettings.model_validate(settings)
     assert problem in str(caught.value)
+
+
+def test_a_number_in_a_file_has_its_origin(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("workload:\n  kind: synthetic\n  prompt_tokens: 512\n")
+    loaded = load_settings(Path("x.yaml"), overrides={}, environ={}, cwd=tmp_path)
+    assert str(loaded.provenance["workload.prompt_tokens.mean"]) == "x.yaml:3"
+    assert str(loaded.provenance["workload.prompt_tokens.distribution"]) == "built-in"
 
 
 def test_lengths_survive_being_written_down() -> None:

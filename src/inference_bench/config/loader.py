@@ -137,5 +137,12 @@ def _read(file: Path, name: str) -> bytes:
 
 
 def _provenance(settings: Settings, origins: Mapping[KeyPath, Provenance]) -> dict[str, Provenance]:
-    """Return the origin of every effective value; a value in a list item that nobody wrote is built-in."""
-    return {dotted(path): origins.get(path, BUILT_IN) for path in flat_values(settings.model_dump())}
+    """Return the origin of every effective value; a value in a list item that nobody wrote is built-in.
+
+    A length that was written as a number is kept as a section whose mean it is.
+    """
+    values = flat_values(settings.model_dump())
+    numbers = {
+        path: origins.get(path[:-1]) for path, value in values.items() if path[-1] == "mean" and value is not None
+    }
+    return {dotted(path): origins.get(path) or numbers.get(path) or BUILT_IN for path in values}
