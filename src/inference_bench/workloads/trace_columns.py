@@ -100,15 +100,17 @@ class Columns:
 
     def add(self, time_s: float, prompt: int, output: int, ids: Sequence[int] = ()) -> None:
         """Add a row: a time in s from anywhere, lengths in tokens, shared blocks. RowError for what cannot be."""
-        self._check(time_s, prompt, output)
-        self._last = time_s
-        if prompt == 0 or output == 0:
+        if not (self._last <= time_s < math.inf and 0 < prompt <= MOST_TOKENS and 0 < output <= MOST_TOKENS):
+            self._check(time_s, prompt, output)
+            self._last = time_s
             self._skipped += 1
             return
+        self._last = time_s
         self._times.append(time_s)
         self._prompts.append(prompt)
         self._outputs.append(output)
-        self._ids.extend(ids)
+        if ids:
+            self._ids.extend(ids)
         self._starts.append(len(self._ids))
 
     def _check(self, time_s: float, prompt: int, output: int) -> None:
