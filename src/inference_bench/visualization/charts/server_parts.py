@@ -27,9 +27,10 @@ _PANELS: Final = (("first_token", "until the first token"), ("parts", "until the
 
 
 def reconciled_test(data: RunData) -> TestSummary | None:
-    """Return the test to be drawn: the last load test in which parts are known (the heaviest), else any test."""
+    """Return the test to be drawn: the last planned load test in which parts are known, else the last of any."""
     known = [test for test in data.tests if any(_facts(test, service) is not None for service in data.services)]
-    return next((test for test in reversed(known) if test.kind == "load"), known[-1] if known else None)
+    planned = [test for test in known if test.kind == "load" and not test.probe]
+    return next(reversed(planned or known), None)
 
 
 def server_parts(data: RunData, test: TestSummary, name: str, title: str) -> Chart:
