@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from inference_bench.metrics.records import WORKER_SAMPLE_COLUMNS
+from inference_bench.metrics.records import SERVER_SAMPLE_COLUMNS, WORKER_SAMPLE_COLUMNS
 from inference_bench.results.finalise import finalise, recover
 from inference_bench.results.folder import RunFolder
-from inference_bench.results.journal import JournalWriter
+from inference_bench.results.journal import JournalWriter, ServerJournal
 from inference_bench.results.manifest import LoadShape, PlannedTest, Resumption, Window
 from inference_bench.results.progress import kept_windows, progress_of, removed_by
 from run_records import DEAD_PROCESS, WHEN, ZERO_NS, add_stream, at, manifest, request, row_values
@@ -45,7 +45,7 @@ def dying(inner):
 Path.replace, Path.rename = dying(Path.replace), dying(Path.rename)
 finalise(RunFolder(Path(sys.argv[1])), status="complete", save_raw_data=True)
 """
-STEPS = 6  # chunks, samples, requests, manifest, the closed manifest, the journal that goes
+STEPS = 7  # chunks, samples of workers, of servers, requests, manifest, the closed manifest, the journal that goes
 
 
 def rows(first: int, test: str, *turns: tuple[str, int], sent_ms: float, **fields: object) -> list[dict[str, object]]:
@@ -83,6 +83,16 @@ def write_part(folder: RunFolder, made: list[dict[str, object]], sample_ms: floa
         journal.add_worker_sample([values[column.name] for column in WORKER_SAMPLE_COLUMNS])
 
 
+def write_server_samples(folder: RunFolder, *edges: tuple[float, str | None]) -> None:
+    """Write what one server told at these times, at the edges of its turns of the load test and in between."""
+    journal = ServerJournal(folder.journal)
+    for ms, edge in edges:
+        test = None if edge is None else "load"
+        values = {"service": "vllm", "at_ns": at(ms), "name": "running", "value": 1.0, "test": test, "edge": edge}
+        journal.add([values[column.name] for column in SERVER_SAMPLE_COLUMNS])
+    journal.close()
+
+
 def window(number: int, start_ms: float, end_ms: float, **fields: object) -> Window:
     data = {"round": number, "start_ns": at(start_ms), "end_ns": at(end_ms), **fields}
     return Window.model_validate(data)
@@ -105,6 +115,7 @@ def first_part(path: Path) -> RunFolder:
         manifest(folder.test_id, status="running", plan=PLAN, windows={**whole, "load": load}, process=DEAD_PROCESS)
     )
     write_part(folder, made, sample_ms=900)
+    write_server_samples(folder, (999, "start"), (1006, "end"), (1019, "start"), (1022, None), (1026, "end"))
     finalise(folder, status="partial", save_raw_data=False)
     return folder
 
@@ -135,6 +146,7 @@ def two_parts(tmp_path: Path) -> RunFolder:
     made = rows(11, "load", ("vllm", 1), ("ollama", 1), sent_ms=5100 - SHIFT_MS)
     made += rows(13, "later", ("vllm", 0), ("ollama", 0), sent_ms=5300 - SHIFT_MS)
     write_part(folder, made, sample_ms=5050 - SHIFT_MS)
+    write_server_samples(folder, (5099 - SHIFT_MS, "start"), (5150 - SHIFT_MS, "end"))
     return folder
 
 
@@ -156,6 +168,9 @@ def check_merged(folder: RunFolder) -> None:
     samples = table(folder, "worker_samples.parquet")
     assert [(row["worker"], row["at_ns"], row["late_ns"]) for row in samples] == [(0, at(900), 3), (1, at(5050), 3)]
     assert [row["wall_offset_ns"] for row in samples] == [50, 50 - round(SHIFT_MS * 1e6)]
+    told = [(row["at_ns"], row["edge"]) for row in table(folder, "server_metrics.parquet")]
+    turns = [(999, "start"), (1006, "end"), (1019, "start"), (1022, None), (5099, "start"), (5150, "end")]
+    assert told == [(at(ms), edge) for ms, edge in turns]
     assert not folder.journal.exists()
 
 

@@ -162,11 +162,11 @@ def _write_tables(folder: RunFolder, into: RunFolder, *, chunks: Path, cut_short
         manifest = with_cut_windows(manifest, records(folder, manifest, "requests"))
     _write(chunks, "chunks", records(folder, manifest, "chunks"), simulated=simulated)
     _write(into.file(WORKER_SAMPLES), "workers", records(folder, manifest, "workers"), simulated=simulated)
-    # Last: which chunks of a resumed run's earlier part stay is told by its requests.
-    placed = _placed(records(folder, manifest, "requests"), manifest)
-    _write(into.file(REQUESTS), "requests", placed, simulated=simulated)
     if next(records(folder, manifest, "server"), None) is not None:
         _write(into.file(SERVER_METRICS), "server", records(folder, manifest, "server"), simulated=simulated)
+    # Last: which chunks and samples of a resumed run's earlier part stay is told by its requests.
+    placed = _placed(records(folder, manifest, "requests"), manifest)
+    _write(into.file(REQUESTS), "requests", placed, simulated=simulated)
     into.write_manifest(manifest)
     # Arrow keeps freed memory for itself; what comes next needs it for NumPy.
     pa.default_memory_pool().release_unused()

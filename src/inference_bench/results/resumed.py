@@ -6,7 +6,7 @@ one, the requests last, and a kill between any two of them leaves a folder on wh
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -70,22 +70,49 @@ def _earlier(
     folder: RunFolder, plan: Iterable[PlannedTest], resumption: Resumption, part: Part
 ) -> Iterator["pa.RecordBatch"]:
     """Yield what a resumed run keeps of the tables of its earlier parts."""
-    gone = _cut_numbers(folder, plan, resumption) if part == "chunks" else None
+    gone = _cut_requests(folder, plan, resumption) if part in {"chunks", "server"} else None
     for batch in _table(folder, part):
         if part == "requests":
             kept = _before(batch, "seq", resumption.first_seq) & ~cut_rows(batch, plan, resumption.cut)
-        elif gone is not None:
-            kept = _before(batch, "seq", resumption.first_seq) & ~np.isin(batch.column("seq").to_numpy(), gone)
+        elif part == "chunks" and gone is not None:
+            kept = _before(batch, "seq", resumption.first_seq) & ~np.isin(batch.column("seq").to_numpy(), gone.numbers)
         else:
             kept = _before(batch, "at_ns", resumption.began_ns)
+            if gone is not None:
+                kept &= ~_closes_a_cut_turn(batch, gone)
         yield batch if kept.all() else batch.filter(pa.array(kept))
 
 
-def _cut_numbers(folder: RunFolder, plan: Iterable[PlannedTest], resumption: Resumption) -> Ints:
-    """Return the numbers of the requests that gave way."""
-    batches = _table(folder, "requests")
-    found = [batch.column("seq").to_numpy()[cut_rows(batch, plan, resumption.cut)] for batch in batches]
-    return np.concatenate([np.empty(0, dtype=np.int64), *found])
+class _Cut(NamedTuple):
+    """The requests that gave way: their numbers, and when the first counted one was sent, by test and service."""
+
+    numbers: Ints
+    begun_ns: Mapping[tuple[str, str], int]
+
+
+def _cut_requests(folder: RunFolder, plan: Iterable[PlannedTest], resumption: Resumption) -> _Cut:
+    numbers = [np.empty(0, dtype=np.int64)]
+    begun: dict[tuple[str, str], int] = {}
+    for batch in _table(folder, "requests"):
+        cut = batch.filter(pa.array(cut_rows(batch, plan, resumption.cut)))
+        numbers.append(cut.column("seq").to_numpy())
+        for row in cut.select(["test", "service", "sent_ns", "warmup"]).to_pylist():
+            if row["sent_ns"] is not None and not row["warmup"]:
+                key = (row["test"], row["service"])
+                begun[key] = min(begun.get(key, row["sent_ns"]), row["sent_ns"])
+    return _Cut(np.concatenate(numbers), begun)
+
+
+def _closes_a_cut_turn(batch: "pa.RecordBatch", cut: _Cut) -> Bools:
+    """Return which samples of servers were taken at the end of a turn whose requests gave way: what the server counted
+    in it has nothing to stand beside any more. A sample of its beginning alone says nothing.
+    """
+    found = np.zeros(batch.num_rows, dtype=np.bool_)
+    at_ns = batch.column("at_ns").to_numpy()
+    for (test, service), begun_ns in cut.begun_ns.items():
+        of_turn = _truth(pc.equal(batch.column("test"), pa.scalar(test)).fill_null(False))
+        found |= of_turn & _truth(pc.equal(batch.column("service"), pa.scalar(service))) & (at_ns > begun_ns)
+    return found
 
 
 def _continued(batch: "pa.RecordBatch", resumption: Resumption) -> "pa.RecordBatch":
