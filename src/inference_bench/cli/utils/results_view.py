@@ -187,10 +187,10 @@ def print_test(test: TestSummary) -> None:
 
 
 def _print_trust(test: TestSummary, *, before: str) -> None:
+    """Print what there is to say of a test beside its verdict, a line each, `before` at its beginning."""
     for label, text in trust_lines(test):
-        out().print(
-            Text(clean(f"{before}{label.lower() if before.strip() else label}: {text}", limit=800)), soft_wrap=True
-        )
+        said = f"{label.lower() if before.strip() else label}: {text}"
+        out().print(Text(before + clean(said, limit=800)), soft_wrap=True)
 
 
 def _figures_table(test: TestSummary, services: dict[str, ServiceSummary]) -> Table:
