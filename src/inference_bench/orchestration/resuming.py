@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from inference_bench.config.loader import LoadedSettings
 from inference_bench.config.models import Settings
 from inference_bench.errors import NoServiceError, RunFolderError, UsageError
+from inference_bench.orchestration.closing import close_run
 from inference_bench.orchestration.resumable import check_can_resume
 from inference_bench.orchestration.run_plan import RunPlan, Selection, planned_test
 from inference_bench.orchestration.service_orchestrator import OpenServices
@@ -101,7 +102,9 @@ def interrupted_run(folder: RunFolder, *, rescue: bool) -> Interrupted:
     manifest = folder.read_manifest()
     check_can_resume(folder, manifest)
     if rescue and (folder.journal.is_dir() or folder.file(REQUESTS).is_file()):
-        manifest = recover(folder)
+        # Summed up too: should going on fail for want of a service, the run is closed as any that was rescued.
+        recover(folder, summarise=close_run)
+        manifest = folder.read_manifest()
     try:
         settings = Settings.model_validate(manifest.config)
     except ValidationError as error:

@@ -137,8 +137,8 @@ def _check_gates(gates: Sequence["GateExpression"], run: "Interrupted") -> None:
 
 
 def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
-    """Say what is kept and what is left of a run."""
-    lines = [f"Kept of {run.folder.test_id}: {run.progress.requests:,} requests, {_whole(run)}"]
+    """Say what a run holds, what of it is whole, and what is measured anew."""
+    lines = [f"{run.folder.test_id} holds {run.progress.requests:,} requests; whole: {_whole(run)}"]
     for test, first in run.cut.items():
         lines.append(
             f"Note: {clean(test)} goes on with its {run.unit(test)} {first + 1}; what was cut is measured anew"
@@ -164,7 +164,7 @@ def _show_dry_run(run: "Interrupted", plan: "RunPlan", opened: "OpenServices", o
         document = plan_json(plan, simulated=opened.simulated)
         document["resumes"] = {
             "test_id": run.folder.test_id,
-            "requests_kept": run.progress.requests,
+            "requests_held": run.progress.requests,
             "completed": dict(run.progress.completed),
         }
         print_json(document)
