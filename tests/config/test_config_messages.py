@@ -54,8 +54,8 @@ ONE_PROBLEM = {
     "empty list key": ("load_tests:\n", "x.yaml:1: load_tests: must be a list (write [] for none), not empty"),
     "wrong word": (
         LOAD + "    arrivals: poison\n    rate: 1\n    requests: 5\n",
-        "x.yaml:3: load_tests[0].arrivals: must be one of closed, constant, poisson, gamma, steps, ramp, trace, not the text 'poison'; "
-        "did you mean poisson?",
+        "x.yaml:3: load_tests[0].arrivals: must be one of closed, constant, poisson, gamma, steps, ramp, trace, "
+        "not the text 'poison'; did you mean poisson?",
     ),
     "gamma without its shape": (
         LOAD + "    arrivals: gamma\n    rate: 1\n    requests: 5\n",

@@ -57,8 +57,8 @@ class CapacityFacts(BaseModel):
 
 RULE = (
     "the load is doubled until the promises break, the edge enclosed within {resolution:.0%} (or one user), and its "
-    "two ends tried {repeats} times; a load counts as kept when more than half of its probes kept every promise. Interval: "
-    "every probe up to the lower end kept them, none from the upper end on"
+    "two ends tried {repeats} times; a load counts as kept when more than half of its probes kept every promise. "
+    "Interval: every probe up to the lower end kept them, none from the upper end on"
 )
 
 

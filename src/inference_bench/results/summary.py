@@ -104,7 +104,9 @@ class TestSummary(BaseModel):
     window_s: Number
     sweep: str | None = None
     probe: bool = False
-    points: Annotated[tuple[JsonValue, ...], Field(max_length=0, description="always empty: a sweep's points are tests, see `sweep`")] = ()
+    points: Annotated[
+        tuple[JsonValue, ...], Field(max_length=0, description="always empty: a sweep's points are tests, see `sweep`")
+    ] = ()
     services: dict[str, ServiceSummary]
     validity: Validity
     calibration: CalibrationFacts | None = None
