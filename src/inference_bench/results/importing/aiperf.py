@@ -7,7 +7,7 @@ from typing import Final
 
 from inference_bench.metrics.columns import NS_PER_S
 from inference_bench.results.importing import failures
-from inference_bench.results.importing.fields import Node, moment, plain_url
+from inference_bench.results.importing.fields import Node, as_number, moment, plain_url
 from inference_bench.results.importing.files import json_lines, parse, read_whole
 from inference_bench.results.importing.model import Exchange, Foreign, ForeignTest, Reported, TokenSource
 from inference_bench.results.manifest import LoadShape
@@ -163,10 +163,7 @@ def _exchange(record: Node, base: float | None) -> Exchange:
     start, ended = metadata.number("request_start_ns"), metadata.number("request_end_ns")
     sent = None if start is None or base is None else (start - base) / NS_PER_S
     first = _after(sent, metrics, "time_to_first_token")
-    gaps = metrics.node("inter_chunk_latency").items("value")
-    factor = _MS.get(metrics.node("inter_chunk_latency").text("unit") or "ms", 1.0) / 1e3
-    steps = [float(gap) * factor for gap in gaps if isinstance(gap, int | float) and not isinstance(gap, bool)]
-    chunks = tuple(accumulate(steps, initial=first)) if first is not None else ()
+    chunks = _chunks(metrics.node("inter_chunk_latency"), first)
     last = chunks[-1] if len(chunks) > 1 else _after(sent, metrics, "request_latency")
     end = None if ended is None or base is None else (ended - base) / NS_PER_S
     cancelled = bool(metadata.flag("was_cancelled"))
@@ -190,6 +187,14 @@ def _exchange(record: Node, base: float | None) -> Exchange:
         chunks=chunks,
         reused=metrics.node("http_req_connection_reused").number("value") == 1,
     )
+
+
+def _chunks(gaps: Node, first: float | None) -> tuple[float, ...]:
+    """Return when the chunks with text came; the first alone where it had no successors, none with a gap unknown."""
+    factor = _MS.get(gaps.text("unit") or "ms", 1.0) / 1e3
+    told = [as_number(gap, f"{gaps.place}.value") for gap in gaps.items("value")]
+    steps = [gap * factor for gap in told if gap is not None]
+    return tuple(accumulate(steps, initial=first)) if first is not None and len(steps) == len(told) else ()
 
 
 def _after(sent: float | None, metrics: Node, name: str) -> float | None:

@@ -115,17 +115,15 @@ def one_line(text: str, most: int = _LONGEST_TEXT) -> str:
     return _SECRET.sub("[masked]", " ".join(plain.split()))[:most]
 
 
-def moment(text: str | None, *patterns: str) -> datetime | None:
+def moment(text: str | None, pattern: str | None = None) -> datetime | None:
     """Return a point in time; None where it cannot be read. Without a zone it is taken as UTC, as nobody told."""
     if text is None:
         return None
-    for pattern in patterns or (None,):
-        try:
-            found = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)  # noqa: DTZ007
-        except (ValueError, OverflowError):
-            continue
-        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-    return None
+    try:
+        found = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)  # noqa: DTZ007
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def from_epoch(seconds: float | None) -> datetime | None:

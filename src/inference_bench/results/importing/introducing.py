@@ -10,6 +10,7 @@ from inference_bench.metrics.columns import NS_PER_S
 from inference_bench.results.environment import Environment
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.importing.definitions import TITLES, Basis, definitions_of, goodput_words
+from inference_bench.results.importing.fields import one_line
 from inference_bench.results.importing.files import digest, size_of
 from inference_bench.results.importing.journaling import Span
 from inference_bench.results.importing.model import Foreign, ForeignTest
@@ -66,7 +67,7 @@ def manifest_of(
     several = len(tests) > 1
     return Manifest(
         test_id=folder.test_id,
-        name=said.name or f"{TITLES[foreign.tool]}: {foreign.path.name}",
+        name=said.name or f"{TITLES[foreign.tool]}: {one_line(foreign.path.name)}",
         created=imported.when,
         clock=ClockAnchor(wall_ns=round(imported.when.timestamp() * NS_PER_S), monotonic_ns=0),
         stamp_source="read",
@@ -85,7 +86,7 @@ def manifest_of(
         imported=ImportedFrom(
             tool=foreign.tool,
             version=foreign.version,
-            file=foreign.path.name,
+            file=one_line(foreign.path.name),
             bytes=size_of(foreign.path),
             sha256=sha256,
             with_requests=tuple(spans),

@@ -8,7 +8,7 @@ from typing import Final
 
 from inference_bench.errors import ConfigError
 from inference_bench.results.importing import failures
-from inference_bench.results.importing.fields import Node, as_count, as_number, moment
+from inference_bench.results.importing.fields import Node, as_count, as_number, malformed, moment
 from inference_bench.results.importing.model import Exchange, Foreign, ForeignTest, Reported
 from inference_bench.results.manifest import LoadShape
 
@@ -79,7 +79,7 @@ def _test(run: Node, notes: list[str]) -> ForeignTest:
 def _load(run: Node) -> tuple[LoadShape, str | None]:
     users, requests = run.count("max_concurrency"), run.count("num_prompts")
     told = run.raw("request_rate")
-    rate = None if told in {"inf", None} else as_number(told, f"{run.place}.request_rate")
+    rate = None if told is None or told == "inf" else as_number(told, f"{run.place}.request_rate")
     if rate is None:
         arrivals = None if users is None else "closed"
         return LoadShape(arrivals=arrivals, concurrent_users=users, requests=requests), None if users is None else str(
@@ -127,11 +127,14 @@ def _exchanges(run: Node) -> Iterator[Exchange]:
 def _exchange(values: Sequence[object], place: str) -> Exchange:
     told_ttft, told_gaps, told_start, output, prompt, error, told_latency = values
     ttft, start, latency = (as_number(value, place) for value in (told_ttft, told_start, told_latency))
-    gaps = [as_number(gap, place) or 0.0 for gap in told_gaps] if isinstance(told_gaps, list) else []
+    if not isinstance(told_gaps, list):
+        raise malformed(place, told_gaps, "a list of gaps")
+    gaps = [gap for gap in (as_number(told, place) for told in told_gaps) if gap is not None]
     failed = bool(error) or not ttft
     # A stamp of 0 is how the tool writes that no chunk came.
     first = None if failed or start is None or ttft is None else start + ttft
-    chunks = () if first is None else tuple(accumulate(gaps, initial=first))
+    whole = first is not None and len(gaps) == len(told_gaps)
+    chunks = tuple(accumulate(gaps, initial=first)) if whole and first is not None else ()
     last = chunks[-1] if chunks else None
     tokens = as_count(output, place)
     words = error if isinstance(error, str) else ""
