@@ -24,7 +24,8 @@ CONTRACT = {
     "services.endpoints.0": "name engine url model api_key_env ca_file insecure_skip_verify headers",
     "ttft_test": "enabled iterations warmup_requests max_tokens temperature target_ms slo",
     "load_tests.0": "name arrivals concurrent_users rate burstiness speed max_in_flight think_time_seconds "
-    "duration_seconds requests ramp_up_seconds warmup_requests rounds max_tokens temperature target_p95_ms workload slo",
+    "duration_seconds requests ramp_up_seconds warmup_requests rounds max_tokens temperature target_p95_ms "
+    "workload slo",
     "workload": "kind path category prompt_column prompt_tokens output_tokens shared_prefix tokenizer turns "
     "sessions cache",
     "comparison": "primary min_effect confidence budget",
