@@ -6,11 +6,15 @@ from pathlib import Path
 
 from front_door import benchmark, only_folder, read_json, run_folders, start, users, write_config
 
-PLAIN = {"output": {"generate_charts": False, "generate_report": False}}
+PLAIN: dict[str, object] = {"generate_charts": False, "generate_report": False}
 
 
 def test_what_the_machine_adds_is_shown_stored_and_of_no_service(tmp_path: Path) -> None:
-    write_config(tmp_path / "c.yaml", load_tests=[users("curve", [1, 4], duration_seconds=1)], **PLAIN)
+    write_config(
+        tmp_path / "c.yaml",
+        load_tests=[users("curve", 1, duration_seconds=1) | {"concurrent_users": [1, 4]}],
+        output=PLAIN,
+    )
     done = benchmark(
         "-c",
         "c.yaml",
@@ -49,7 +53,7 @@ def test_what_the_machine_adds_is_shown_stored_and_of_no_service(tmp_path: Path)
 
 
 def test_ctrl_c_while_calibrating_ends_cleanly_and_nothing_is_left(tmp_path: Path) -> None:
-    write_config(tmp_path / "c.yaml", load_tests=[users("long", 2, duration_seconds=60, max_tokens=64)], **PLAIN)
+    write_config(tmp_path / "c.yaml", load_tests=[users("long", 2, duration_seconds=60, max_tokens=64)], output=PLAIN)
     with start("benchmark", "-c", "c.yaml", "--simulate", "--calibrate", "--yes", cwd=tmp_path) as running:
         running.wait_for_line("calibrating for long")
         running.child("inference_bench.testing.worker")

@@ -88,8 +88,13 @@ def test_a_pause_of_a_second_is_told_with_what_was_not_sent() -> None:
         (1, lambda _user, _sent: (300.0, 50.0, 60), 0.0),  # a single user, answers of three seconds
         (4, lambda _user, _sent: (900.0, 5.0, 20), 0.0),  # in step, a long prefill: silent, and ordinary here
         (3, lambda user, _sent: (100.0 + 400 * user, 30.0, 20), 17.0),
+        (
+            1,
+            lambda _user, sent: (1200.0 if int(sent // 170) % 3 == 0 else 50.0, 10.0, 10),
+            0.0,
+        ),  # again and again a long one
     ],
-    ids=["in step", "one user", "long prefill", "unlike users"],
+    ids=["in step", "one user", "long prefill", "unlike users", "some long prompts"],
 )
 def test_ordinary_loops_have_nothing_to_say(users: int, timing: Timing, apart: float) -> None:
     assert closed_loop(users, timing, apart=apart) is None
