@@ -44,3 +44,25 @@ def lengthened(into: Path, *, times: int, slower: float = 1.0) -> Path:
     target = into / f"lengthened-{slower:g}.json"
     target.write_text(json.dumps(data))
     return target
+
+
+def lengthened_report(into: Path, *, times: int) -> Path:
+    """Write GuideLLM's report with one benchmark, its requests repeated one after the other; return the new file."""
+
+    def repeat(data: Any) -> None:
+        benchmark = data["benchmarks"].pop(0)
+        data["benchmarks"] = [benchmark]
+        once, span = benchmark["requests"]["successful"], benchmark["duration"]
+        benchmark["requests"]["successful"] = [_later(one, span * turn) for turn in range(times) for one in once]
+        benchmark["metrics"]["request_totals"] |= {"successful": times * len(once), "total": times * len(once)}
+
+    return changed(GUIDELLM, into, repeat)
+
+
+def _later(request: Any, seconds: float) -> Any:
+    moved = copy.deepcopy(request)
+    timings = moved["info"]["timings"]
+    for name, mark in timings.items():
+        if isinstance(mark, float) and mark > 1e9:
+            timings[name] = mark + seconds
+    return moved

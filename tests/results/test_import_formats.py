@@ -184,6 +184,32 @@ def test_a_sample_of_requests_is_not_taken_for_all_of_them(tmp_path: Path) -> No
     assert summary.tests[0].services["imported"].requests.ok == 12
 
 
+def test_requests_without_marks_leave_the_figures_of_the_tool(tmp_path: Path) -> None:
+    def forget(data: Any) -> None:
+        for benchmark in data["benchmarks"]:
+            for request in benchmark["requests"]["successful"]:
+                del request["info"]
+
+    run = import_file(changed(GUIDELLM, tmp_path, forget), tmp_path / "runs")
+    assert run.manifest.imported is not None and run.manifest.imported.with_requests == ()
+    assert "load@1: 12 requests have no mark in this run's time and were left out" in run.manifest.notes
+    summary = read_summary(run.folder)
+    assert summary is not None
+    theirs = loaded(GUIDELLM)["benchmarks"][0]["metrics"]["time_to_first_token_ms"]["successful"]
+    assert summary.tests[0].services["imported"].metrics["ttft_ms"].mean == theirs["mean"]
+
+
+@pytest.mark.parametrize("key", ["request_goodput", "request_goodput:"])
+def test_a_goodput_is_told_with_its_limits_and_not_taken_over(key: str, tmp_path: Path) -> None:
+    def rename(data: Any) -> None:
+        data[key] = data.pop("request_goodput")
+
+    run = import_file(changed(DETAILED, tmp_path, rename), tmp_path / "runs")
+    assert any("reports a goodput of 17.16 requests/s by its own limits" in note for note in run.manifest.notes)
+    summary = read_summary(run.folder)
+    assert summary is not None and summary.tests[0].services["imported"].goodput is None
+
+
 def test_every_exchange_of_the_recordings_is_orderly() -> None:
     for path in FILES:
         for test in read_foreign(path).tests:

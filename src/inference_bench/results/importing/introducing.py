@@ -1,6 +1,6 @@
 """What an imported run says of itself: its manifest, with a note for all that is not known or defined differently."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -89,9 +89,9 @@ def manifest_of(
             file=one_line(foreign.path.name),
             bytes=size_of(foreign.path),
             sha256=sha256,
-            with_requests=tuple(spans),
+            with_requests=tuple(windows),
         ),
-        notes=tuple(_notes(foreign, tests, spans)),
+        notes=tuple(_notes(imported, windows, spans)),
     )
 
 
@@ -113,14 +113,15 @@ def _nobody_told() -> Environment:
     )
 
 
-def _notes(foreign: Foreign, tests: Mapping[str, ForeignTest], spans: _Spans) -> list[str]:
+def _notes(imported: Imported, with_requests: Collection[str], spans: _Spans) -> list[str]:
+    foreign, tests = imported.foreign, imported.tests
     title = TITLES[foreign.tool]
     notes = [f"{title}: {note}" for note in foreign.notes]
     if foreign.started is None:
         notes.append(f"{title} does not tell when it measured: the time of this run is that of its import")
     if foreign.simulated is None:
         notes.append(f"{title} does not tell whether the engine was simulated")
-    without = [name for name in tests if name not in spans]
+    without = [name for name in tests if name not in with_requests]
     if without:
         notes.append(f"{', '.join(without)}: figures without requests, by the tool's own formulas")
     for name, span in spans.items():
@@ -131,5 +132,5 @@ def _notes(foreign: Foreign, tests: Mapping[str, ForeignTest], spans: _Spans) ->
     for name, test in tests.items():
         if test.goodput_per_s is not None:
             notes.append(f"{name}: {goodput_words(foreign.tool, test.goodput_per_s)}")
-    bases: list[Basis] = [*(["marks"] if spans else []), *(["reported"] if without else [])]  # type: ignore[list-item]
+    bases: list[Basis] = [*(["marks"] if with_requests else []), *(["reported"] if without else [])]  # type: ignore[list-item]
     return notes + [one.words for one in definitions_of(foreign.tool, bases)]

@@ -72,7 +72,7 @@ def _test(run: Node, notes: list[str]) -> ForeignTest:
         output_tokens_per_s=run.number("output_throughput"),
         total_tokens_per_s=run.number("total_token_throughput"),
         rate_asked=load.rate,
-        goodput_per_s=run.number("request_goodput") if "request_goodput" in run else None,
+        goodput_per_s=run.number("request_goodput") or run.number("request_goodput:"),  # older ones wrote it so
     )
 
 

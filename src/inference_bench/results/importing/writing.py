@@ -80,7 +80,7 @@ def _fill(folder: RunFolder, imported: Imported) -> None:
     finalise(
         folder,
         status="complete",
-        save_raw_data=bool(spans),
+        save_raw_data=bool(windows),
         summarise=lambda written: summarise_import(written, imported),
     )
     write_comparison_of(folder)
