@@ -8,9 +8,10 @@ import pytest
 from inference_bench import __version__
 from inference_bench.errors import BenchError
 from inference_bench.orchestration.resumable import check_can_resume, resume_command
-from inference_bench.orchestration.resuming import interrupted_run
+from inference_bench.orchestration.resuming import begin_again, interrupted_run
+from inference_bench.orchestration.run_plan import RunPlan
 from inference_bench.results import design as designs
-from inference_bench.results.design import Design, Sequential
+from inference_bench.results.design import Design, Look, Sequential
 from inference_bench.results.finalise import finalise
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.journal import JournalWriter
@@ -109,3 +110,37 @@ def test_the_configuration_must_still_be_one(tmp_path: Path) -> None:
     folder, _ = partial(tmp_path / "test_changed", config={"benchmark": {"seed": "no number"}})
     with pytest.raises(BenchError, match="cannot be used: "):
         interrupted_run(folder, rescue=False)
+
+
+def test_a_run_that_goes_on_is_marked_and_looked_at_again_at_its_end(tmp_path: Path) -> None:
+    cut = (Window(round=0, start_ns=ZERO_NS, end_ns=ZERO_NS + 10, cut=True),)
+    looks = (Look(look=1, alpha=0.025, stopped="interrupted"),)
+    design = DESIGN.model_copy(update={"sequential": Sequential(alpha=0.05, budget_seconds=9, looks=looks)})
+    folder, _ = partial(tmp_path / "test_on", design=design, windows={"load": {"vllm": cut}})
+    found = interrupted_run(folder, rescue=True)
+    assert not folder.journal.exists()
+    assert folder.file("summary.json").is_file()
+    plan = RunPlan(
+        settings=found.settings,
+        services=(),
+        tests=(),
+        shapes={},
+        estimates=(),
+        workers=1,
+        notes=(),
+        facts=(),
+        found=(),
+        fairness=(),
+    )
+    resumption = begin_again(found, plan)
+    assert (resumption.after_requests, resumption.removed_requests, resumption.cut) == (0, 1, {"load": 0})
+    after = folder.read_manifest()
+    assert (after.status, after.resumed, after.windows) == ("running", (resumption,), {})
+    assert "what was cut is measured anew, 1 of its requests removed (load from round 1 on)" in after.notes[-1]
+    assert after.design is not None
+    assert after.design.sequential is not None
+    assert [(look.look, look.stopped) for look in after.design.sequential.looks] == [(1, None)]
+    with pytest.raises(BenchError, match="test_on is still running"):
+        interrupted_run(folder, rescue=False)
+    with pytest.raises(BenchError, match="test_on has changed meanwhile"):
+        begin_again(found, plan)

@@ -57,6 +57,11 @@ class Interrupted:
         return Selection(ttft="ttft" in kinds, load="load" in kinds, only=tuple(only))
 
     @property
+    def was_to_go_on(self) -> bool:
+        """Whether it was to go on after its plan until it is decided."""
+        return self.manifest.design is not None and self.manifest.design.sequential is not None
+
+    @property
     def planned(self) -> tuple[tuple[PlannedTest, int], ...]:
         """Its tests, each with how many rounds or blocks it was planned with."""
         return tuple((test, planned_units(test)) for test in self.manifest.plan)
@@ -113,13 +118,13 @@ def interrupted_run(folder: RunFolder, *, rescue: bool) -> Interrupted:
             f"the configuration of {folder.test_id} cannot be used: {first_problem(error)}", hint=hint
         ) from error
     progress = progress_of(folder, manifest)
-    sequential = None if manifest.design is None else manifest.design.sequential
-    if sequential is not None and all(progress.completed[test.name] >= planned_units(test) for test in manifest.plan):
+    found = Interrupted(folder, manifest, settings, progress)
+    if found.was_to_go_on and all(progress.completed[test.name] >= planned_units(test) for test in manifest.plan):
         raise UsageError(
             f"the planned part of {folder.test_id} is complete, and going on until it is decided cannot be resumed",
             hint="its figures and its comparison are saved; begin a new run with --until-decided",
         )
-    return Interrupted(folder, manifest, settings, progress)
+    return found
 
 
 def in_their_order(opened: OpenServices, run: Interrupted) -> OpenServices:
@@ -214,7 +219,7 @@ def _note(run: Interrupted, resumption: Resumption) -> str:
     )
     if resumption.removed_requests:
         where = ", ".join(f"{name} from {run.unit(name)} {first + 1} on" for name, first in resumption.cut.items())
-        text += f"; {resumption.removed_requests:,} requests of what was cut are measured anew ({where})"
+        text += f"; what was cut is measured anew, {resumption.removed_requests:,} of its requests removed ({where})"
     if resumption.shifted_ns:
         text += "; the machine was started again in between: its clocks are tied together by the time of day"
     return text
@@ -260,7 +265,12 @@ def _design(run: Interrupted, plan: RunPlan) -> object:
         if shape.unique and shape.again:
             rule = prefix[left.name]
             prefix[left.name] = f"{rule}; from round number {left.first} on the test's name in it is {shape.scope}"
-    return design.model_copy(update={"tests": tests, "prefix": prefix})
+    sequential = design.sequential
+    if sequential is not None and sequential.looks:
+        # It was looked at when it was cut; its end will be the next look, at that look's level.
+        last = sequential.looks[-1].model_copy(update={"stopped": None})
+        sequential = sequential.model_copy(update={"looks": (*sequential.looks[:-1], last)})
+    return design.model_copy(update={"tests": tests, "prefix": prefix, "sequential": sequential})
 
 
 def _check_services(before: Sequence[ServiceFacts], now: Sequence[ServiceFacts]) -> None:

@@ -143,6 +143,8 @@ def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
         lines.append(
             f"Note: {clean(test)} goes on with its {run.unit(test)} {first + 1}; what was cut is measured anew"
         )
+    if run.was_to_go_on:
+        lines.append("Note: the run ends with its plan: going on until it is decided cannot be resumed")
     if not plan.tests:
         lines.append("All tests are whole: only the closing of the run is left")
     return lines
