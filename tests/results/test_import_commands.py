@@ -37,7 +37,8 @@ def test_an_imported_run_is_listed_shown_exported_and_drawn(tmp_path: Path, caps
     report = (tmp_path / "runs" / test_id / "report.md").read_text()
     assert "> **Imported:** Another client measured this" in report
     assert "same prompts, in the same order" not in report  # what this program did not do
-    assert (tmp_path / "runs" / test_id / "charts" / "ttft_analysis.html").is_file()
+    chart = (tmp_path / "runs" / test_id / "charts" / "ttft_analysis.html").read_text()
+    assert "IMPORTED: measured by another client; imported from GuideLLM 0.8.1 (benchmarks.json)" in chart
 
 
 def test_figures_alone_are_shown_and_drawn_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

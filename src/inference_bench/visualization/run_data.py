@@ -24,6 +24,7 @@ from inference_bench.results.comparing import compare_run
 from inference_bench.results.comparison import Comparison, read_comparison
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import Run
+from inference_bench.results.importing.definitions import imported_words
 from inference_bench.results.summary import ServiceSummary, Summary, TestSummary, read_summary
 from inference_bench.results.sweep_rows import measured_tests, sweeps_of
 from inference_bench.results.tables import load_chunks, load_requests
@@ -83,6 +84,15 @@ class RunData:
             )
         self.summary: Summary = found
         self.services: tuple[str, ...] = tuple(service.name for service in run.manifest.services)
+
+    @property
+    def title(self) -> str:
+        """The run's id, and where it comes from when another tool measured it."""
+        imported = self.manifest.imported
+        test_id = self.run.folder.test_id
+        if imported is None:
+            return test_id
+        return f"{test_id} · IMPORTED: measured by another client; {imported_words(imported)}"
 
     @property
     def simulated(self) -> bool:

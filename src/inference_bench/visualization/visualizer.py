@@ -69,7 +69,7 @@ class BenchmarkVisualizer:
         for chart in self._charts:
             if chart.figure is not None:
                 path = directory / f"{chart.name}.html"
-                text = page.chart_page(chart, run=self._data.run.folder.test_id, simulated=self._data.simulated)
+                text = page.chart_page(chart, run=self._data.title, simulated=self._data.simulated)
                 write_atomically(path, text.encode())
                 paths.append(path)
         return paths
