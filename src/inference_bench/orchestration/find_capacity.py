@@ -116,7 +116,7 @@ class FindCapacity:
         await self._context.pool.written_out()
         # In a thread, so that Ctrl-C is heard; no request is under way, so nothing measured can be disturbed.
         measured = await asyncio.to_thread(_measured, self._folder, plan)
-        probe = _judged(measured, one.name, promise, load, round_no)
+        probe = judge_probe(measured, one.name, promise, load, round_no)
         one.probes.append(probe)
         self._tell(f"{test.name}: {one.name} at {load:g} {unit_of(test)}: {_outcome(probe)}")
         if probe.kept is not None:
@@ -155,10 +155,14 @@ def _measured(folder: RunFolder, plan: LoadPlan) -> TestSummary:
         remove_interim(folder)
 
 
-def _judged(test: TestSummary, name: str, promise: SloSettings, load: float, round_no: int) -> ProbeFacts:
-    """Return what a probe says. One that the client spoiled says nothing; a promise that cannot be judged is broken."""
+def judge_probe(test: TestSummary, name: str, promise: SloSettings, load: float, round_no: int) -> ProbeFacts:
+    """Return what a probe of one service says; others may have been offered the same load in the same round.
+
+    One that the client spoiled says nothing; a promise that cannot be judged is broken.
+    """
     service = test.services[name]
-    broken = [cause for result in promises_of(promise, test) for cause in result.causes]
+    causes = [cause for result in promises_of(promise, test) for cause in result.causes]
+    broken = [cause for cause in causes if cause.service == name]
     invalid = service.validity.verdict == "invalid"
     why = tuple(service.validity.reasons) if invalid else tuple(_cause_words(service, cause.name) for cause in broken)
     found = service.metrics

@@ -35,7 +35,7 @@ def capacity_rows(facts: CapacityFacts) -> list[CapacityRow]:
         CapacityRow(
             name,
             (
-                _answer(found, facts.unit),
+                _answer(found, facts.unit).replace(" requests/s", "/s"),  # a narrow column has no room for more
                 interval_words(found),
                 *(number(at_capacity(found, field)) for field in _FIGURES),
                 _probes(found),

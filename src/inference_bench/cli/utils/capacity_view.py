@@ -19,6 +19,7 @@ from inference_bench.results.sweep_rows import SWEEP_NOTE, load_name, sweep_head
 VERDICT_STYLE: Final = {"valid": "green", "suspect": "yellow", "invalid": "bold red"}
 _REASONS: Final = 2  # of a point in the compact table; --verbose has them all
 _LONGEST: Final = 500
+_NAME_WIDTH: Final = 16  # columns that a name of a service gets before the words beside it
 _HEADS: Final = ("Capacity", "Interval", "Req/s", "Tok/s", "TTFT p50", "Probes")
 
 
@@ -37,7 +38,7 @@ def print_sweep(name: str, points: Sequence[TestSummary], *, simulated: bool) ->
         made.add_row(load, foreign(row.service), *row.cells, verdict)
         before = row.load
     console.print(made)
-    console.print(Text(SWEEP_NOTE, style="dim"), soft_wrap=True)
+    console.print(Text(SWEEP_NOTE, style="dim"))
     for point in points:
         _print_doubts(console, point)
 
@@ -46,19 +47,20 @@ def print_capacity(facts: CapacityFacts, *, simulated: bool) -> None:
     """Print the answers of a search: the promise, a row for each service, what ended each search, who carries more."""
     console = out()
     console.print(_title(f"Capacity under the promises: {clean(facts.test)}", simulated))
-    console.print(Text(f"Promise: {clean(promise_words(facts), limit=_LONGEST)}."), soft_wrap=True)
+    console.print(Text(f"Promise: {clean(promise_words(facts), limit=_LONGEST)}."))
     if not facts.complete:
         said = "The search did not run to its end: these are no answers yet."
-        console.print(Text(said, style="bold yellow"), soft_wrap=True)
+        console.print(Text(said, style="bold yellow"))
     made = table("Service", *_HEADS, right=_HEADS[2:])
-    for column in made.columns[1:]:
-        column.no_wrap = True
     found = capacity_rows(facts)
+    for column in made.columns[3:6]:
+        column.no_wrap = True  # figures are read in one piece; the words give way
+    made.columns[0].min_width = min(_NAME_WIDTH, max((len(clean(row.service)) for row in found), default=1))
     for row in found:
         made.add_row(foreign(row.service, style="bold"), *(Text(cell) for cell in row.cells))
     console.print(made)
     for row in found:
-        console.print(Text(f"{clean(row.service)}: {clean(row.limit, limit=_LONGEST)}"), soft_wrap=True)
+        console.print(Text(f"{clean(row.service)}: {clean(row.limit, limit=_LONGEST)}"))
     sentence = comparison_sentence(facts)
     if sentence is not None:
         style = "bold green" if leader(facts) is not None else "bold"
@@ -77,7 +79,7 @@ def _print_doubts(console: Console, point: TestSummary) -> None:
         more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
         said = clean("; ".join(reasons[:_REASONS]), limit=_LONGEST)
         style = VERDICT_STYLE[verdict].removeprefix("bold ")
-        console.print(Text(f"{clean(point.name)} {verdict}: {said}{more}", style=style), soft_wrap=True)
+        console.print(Text(f"{clean(point.name)} {verdict}: {said}{more}", style=style))
     for warning in sanity_warnings(point):
         text = f"{clean(point.name)} NOT SOUND  {clean(warning, limit=_LONGEST)}"
-        console.print(Text(text, style="bold red"), soft_wrap=True)
+        console.print(Text(text, style="bold red"))

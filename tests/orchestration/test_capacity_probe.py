@@ -1,0 +1,38 @@
+"""A probe is judged by what its own service did, also where another was offered the same load in the same round."""
+
+from pathlib import Path
+
+import pytest
+
+from drawn_runs import drawn_run
+from inference_bench.config.promise_models import SloSettings
+from inference_bench.orchestration.find_capacity import judge_probe
+from inference_bench.results.summary import TestSummary, Validity, read_summary
+
+SLO = {"per_request": {"ttft_ms": 60.0}, "attainment": 0.9}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> TestSummary:
+    """Give one load that vllm (TTFT about 40 ms) keeps within 60 ms, and tgi (55 ms, waving) does not."""
+    directory: Path = tmp_path_factory.mktemp("probe")
+    run = drawn_run(directory, services=("vllm", "tgi"), blocks=0, requests=20, config={"slo": SLO})
+    summary = read_summary(run.folder)
+    assert summary is not None
+    return next(test for test in summary.tests if test.name == "few")
+
+
+def test_what_another_service_broke_is_not_held_against_it(both: TestSummary) -> None:
+    slo = SloSettings.model_validate(SLO)
+    kept, broken = (judge_probe(both, name, slo, 2, 0) for name in ("vllm", "tgi"))
+    assert (kept.kept, kept.why, kept.attainment) == (True, (), 1.0)
+    assert broken.kept is False
+    assert broken.why
+    assert broken.why[0].startswith("goodput.attainment 0")
+
+
+def test_a_probe_that_the_client_spoiled_says_nothing(both: TestSummary) -> None:
+    disturbed = both.services["tgi"].model_copy(update={"validity": Validity(verdict="invalid", reasons=("late",))})
+    test = both.model_copy(update={"services": {**both.services, "tgi": disturbed}})
+    found = judge_probe(test, "tgi", SloSettings.model_validate(SLO), 2, 0)
+    assert (found.kept, found.why) == (None, ("late",))
