@@ -32,8 +32,13 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
         done = benchmark("-c", "c.yaml", *urls, "--find-capacity", "--test", "chat", cwd=cwd)
     assert done.code == 0, done.said()
     folder = only_folder(cwd)
-    found = [read_json(folder / name) for name in ("test_manifest.json", "summary.json", "comparison.json")]
-    return Search(done, *found, list(requests_of(folder)))
+    return Search(
+        done,
+        read_json(folder / "test_manifest.json"),
+        read_json(folder / "summary.json"),
+        read_json(folder / "comparison.json"),
+        list(requests_of(folder)),
+    )
 
 
 def test_each_service_s_edge_is_found_and_enclosed(search: Search) -> None:
@@ -52,9 +57,10 @@ def test_both_ends_of_the_edge_were_tried_three_times(search: Search) -> None:
 
 
 def test_equal_rounds_of_a_load_are_equal_work_for_both_services(search: Search) -> None:
-    work = {(row["test"], row["round"], row["index"]): set() for row in search.rows}
+    work: dict[tuple[str, int, int], set[tuple[int, int]]] = {}
     for row in search.rows:
-        work[row["test"], row["round"], row["index"]].add((row["prompt_tokens"], row["max_tokens"]))
+        of_place = work.setdefault((row["test"], row["round"], row["index"]), set())
+        of_place.add((row["prompt_tokens"], row["max_tokens"]))
     assert all(len(asked) == 1 for asked in work.values())
     assert {row["service"] for row in search.rows if row["test"] == "chat@2"} == {"vllm-one", "vllm-two"}
 

@@ -18,9 +18,9 @@ from inference_bench.config.loader import redacted_config
 from inference_bench.errors import BenchError, UsageError
 from inference_bench.orchestration.calibrating import calibrate
 from inference_bench.orchestration.closing import Documents, close_run, write_documents_of
+from inference_bench.orchestration.find_capacity import FindCapacity
 from inference_bench.orchestration.own_watch import own_processes_watched
 from inference_bench.orchestration.resuming import Interrupted, begin_again
-from inference_bench.orchestration.find_capacity import FindCapacity
 from inference_bench.orchestration.run_design import design_of, with_completed
 from inference_bench.orchestration.run_plan import RunPlan, planned_test
 from inference_bench.orchestration.server_watch import servers_watched

@@ -132,5 +132,9 @@ def _notes(imported: Imported, with_requests: Collection[str], spans: _Spans) ->
     for name, test in tests.items():
         if test.goodput_per_s is not None:
             notes.append(f"{name}: {goodput_words(foreign.tool, test.goodput_per_s)}")
-    bases: list[Basis] = [*(["marks"] if with_requests else []), *(["reported"] if without else [])]  # type: ignore[list-item]
+    bases: list[Basis] = []
+    if with_requests:
+        bases.append("marks")
+    if without:
+        bases.append("reported")
     return notes + [one.words for one in definitions_of(foreign.tool, bases)]
