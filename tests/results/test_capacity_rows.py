@@ -54,7 +54,7 @@ def test_intervals_that_do_not_overlap_are_compared() -> None:
 
 def test_intervals_that_overlap_show_no_difference() -> None:
     found = facts({"a": capacity(10, 8, 12), "b": capacity(11, 10, 13)})
-    assert comparison_sentence(found) == "No difference shown between a and b: their intervals overlap"
+    assert comparison_sentence(found) == "No difference in capacity shown between a and b: their intervals overlap"
     assert leader(found) is None
 
 

@@ -96,7 +96,7 @@ def comparison_sentence(facts: CapacityFacts) -> str | None:
     best = facts.services[lead]
     behind = [name for name, found in others.items() if apart(found, best)]
     if not behind or best.value is None:
-        return f"No difference shown between {_listed([*facts.services])}: their intervals overlap"
+        return f"No difference in capacity shown between {_listed([*facts.services])}: their intervals overlap"
     said = (
         f"{lead} carries {_answer(best, facts.unit)}, {_listed([_less(name, others[name], best) for name in behind])}"
     )
