@@ -1,7 +1,9 @@
 """A server of known timing (native/known_server.c): built, run, and the truth it wrote; and the bare C reader."""
 
+import atexit
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -22,8 +24,10 @@ _HEAD = np.dtype([("id", "S64"), ("received", "<i8"), ("late", "<i8"), ("chunks"
 
 @cache
 def built(name: str) -> Path:
-    """Compile one of the C programs into a temporary folder; once in each process."""
-    program = Path(tempfile.mkdtemp(prefix="known-")) / name
+    """Compile one of the C programs into a temporary folder, which goes with this process; once in each process."""
+    folder = tempfile.mkdtemp(prefix="known-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = Path(folder) / name
     command = ["gcc", "-O2", "-Wall", "-Wextra", "-o", str(program), str(NATIVE / f"{name}.c")]
     subprocess.run(command, check=True)
     return program

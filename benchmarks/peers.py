@@ -188,7 +188,8 @@ def floor(streams: int, arguments: argparse.Namespace) -> None:
                 )
     less, more = found
     per_chunk = (more["cpu_seconds"] - less["cpu_seconds"]) / (more["chunks"] - less["chunks"]) * 1e6
-    print(f"| {streams} | bare C reader | {more['requests']:.0f}, {more['chunks'] / more['reads']:.2f} chunks a read | | | | | | {per_chunk:.1f} "
+    size = more["chunks"] / more["reads"]
+    print(f"| {streams} | bare C reader | {more['requests']:.0f}, {size:.2f} chunks a read | | | | | | {per_chunk:.1f} "
           f"| {more['peak_mib']:.0f} | | {one.report['late_p99_ms']:.2f} |", flush=True)  # fmt: skip
 
 
