@@ -14,7 +14,7 @@ from inference_bench.testing.plan import LoadPlan, Turn
 from inference_bench.testing.pool import JobTuple
 from inference_bench.testing.rendering import TestShape
 from inference_bench.testing.sessions import session_turn
-from inference_bench.testing.stages import LEAD_NS, run_stage
+from inference_bench.testing.stages import LEAD_NS, RENDERING_NS, run_stage
 
 _NANOSECONDS = 1_000_000_000
 
@@ -62,7 +62,7 @@ async def _closed_turn(context: RunContext, plan: LoadPlan, shape: TestShape, tu
     settings = plan.settings
     users = plan.users or 1
     workers = min(context.pool.count, users)
-    start = time.monotonic_ns() + LEAD_NS
+    start = time.monotonic_ns() + LEAD_NS + users * RENDERING_NS
     ramp = int(settings.ramp_up_seconds * _NANOSECONDS)
     opens = start + ramp
     closes = opens + int(turn.steady_seconds * _NANOSECONDS) if turn.steady_seconds is not None else 0

@@ -15,6 +15,8 @@ from inference_bench.testing.frames import Stage
 from inference_bench.testing.pool import JobTuple, WorkerPool
 
 LEAD_NS = 200_000_000  # from the decision to the first send: time to open connections and to feed
+# Users who all begin at once need their first requests at hand: rendering one takes about half as long as this.
+RENDERING_NS = 250_000
 AHEAD_NS = 3_000_000_000
 BATCH = 32
 POLL_SECONDS = 0.1
