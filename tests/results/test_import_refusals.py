@@ -28,6 +28,7 @@ from inference_bench.results.importing.fields import one_line, plain_url
 from inference_bench.results.importing.introducing import ImportAs
 from inference_bench.results.importing.model import Foreign
 from inference_bench.results.importing.writing import import_file
+from inference_bench.results.summary import read_summary
 
 _LEAVES = st.one_of(
     st.none(),
@@ -50,6 +51,10 @@ def refused(path: Path, into: Path, kind: type[BenchError]) -> BenchError:
     assert "\n" not in caught.value.message
     assert not list((into / "runs").glob("*"))
     return caught.value
+
+
+def loaded_line(path: Path) -> Any:
+    return json.loads(path.read_text().splitlines()[0])
 
 
 def written(into: Path, name: str, text: str) -> Path:
@@ -123,6 +128,33 @@ def test_a_value_of_another_kind_is_told_by_its_place(tmp_path: Path) -> None:
     error = refused(changed(GUIDELLM, tmp_path, spoil), tmp_path, ConfigError)
     place = "benchmarks.json.benchmarks[1].requests.successful[2].info.timings.request_start"
     assert error.message == f"{place} is 'soon', not a number"
+
+
+@pytest.mark.parametrize(("key", "told"), [("mean_ttft_ms", -50.0), ("duration", -1.0), ("request_throughput", -0.5)])
+def test_a_figure_below_zero_is_refused(key: str, told: float, tmp_path: Path) -> None:
+    path = written(tmp_path, "below.json", json.dumps(loaded_line(APPENDED) | {key: told}))
+    assert f"is {told}, not a figure from 0 on" in refused(path, tmp_path, ConfigError).message
+
+
+def test_what_is_beyond_all_measuring_counts_as_not_told(tmp_path: Path) -> None:
+    def spoil(data: Any) -> None:
+        data["successes"]["latency"]["request_latency"]["p90"] = 1e308
+        data["load_summary"] = {}
+
+    run = import_file(changed(SUMMARY, tmp_path, spoil), tmp_path / "runs")
+    summary = read_summary(run.folder)
+    assert summary is not None
+    assert [one.metrics["e2e_ms"].p90 for one in summary.tests[0].services.values()] == [None]  # type: ignore[union-attr]
+
+
+def test_marks_on_no_clock_are_left_out_and_told(tmp_path: Path) -> None:
+    def spoil(data: Any) -> None:
+        data["start_times"][0] = 1e20  # a float that far from zero tells no two chunks apart
+        data["date"] = "00010101-000000"
+
+    run = import_file(changed(DETAILED, tmp_path, spoil), tmp_path / "runs")
+    assert any("1 requests have no mark in this run's time" in note for note in run.manifest.notes)
+    assert run.manifest.created.year >= 2000
 
 
 def test_lists_of_unlike_length_are_refused(tmp_path: Path) -> None:

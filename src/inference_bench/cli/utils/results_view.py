@@ -102,8 +102,10 @@ def run_json(run: Run) -> dict[str, object]:
 
 
 def saved_requests(run: Run) -> int | None:
-    """Return how many requests the run's requests.parquet holds; None while there is none."""
-    facts = run.manifest.files.get(REQUESTS)
+    """Return how many requests requests.parquet holds; None while there is none, or where only figures were imported."""
+    facts, imported = run.manifest.files.get(REQUESTS), run.manifest.imported
+    if imported is not None and not imported.with_requests:
+        return None
     return None if facts is None else facts.rows
 
 

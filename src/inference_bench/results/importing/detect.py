@@ -7,8 +7,9 @@ from typing import Final
 
 from inference_bench.errors import ConfigError, UsageError
 from inference_bench.results.importing import aiperf, guidellm, inference_perf, vllm_bench
+from inference_bench.results.importing.fields import malformed
 from inference_bench.results.importing.files import json_lines, parse, read_whole, size_of
-from inference_bench.results.importing.model import Foreign
+from inference_bench.results.importing.model import Foreign, ForeignTest
 
 KNOWN: Final = (
     "GuideLLM (benchmarks.json), AIPerf (profile_export_aiperf.json, profile_export.jsonl), "
@@ -43,7 +44,29 @@ def read_foreign(path: Path) -> Foreign:
     found = found or _read_whole(file)
     if not found.tests or not any(_holds(found)):
         raise UsageError(f"{file} holds no requests and no figures", hint="Was that run stopped before it measured?")
+    for test in found.tests:
+        _check_signs(test, file)
     return found
+
+
+def _check_signs(test: ForeignTest, file: Path) -> None:
+    """Refuse figures below 0, which no clock and no count gives. Raises ConfigError."""
+    figures: dict[str, float | None] = {
+        "seconds": test.seconds,
+        "ok": test.ok,
+        "failed": test.failed,
+        "requests_per_s": test.requests_per_s,
+        "output_tokens_per_s": test.output_tokens_per_s,
+        "total_tokens_per_s": test.total_tokens_per_s,
+        "concurrency_mean": test.concurrency_mean,
+        "goodput_per_s": test.goodput_per_s,
+    }
+    for name, told in test.reported.items():
+        figures |= {f"{name}.mean": told.mean, f"{name}.min": told.least, f"{name}.max": told.most}
+        figures |= {f"{name}.p{percent}": value for percent, value in told.percentiles.items()}
+    for name, value in figures.items():
+        if value is not None and value < 0:
+            raise malformed(f"{file.name}: {name}", value, "a figure from 0 on")
 
 
 def _holds(found: Foreign) -> list[bool]:

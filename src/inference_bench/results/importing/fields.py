@@ -1,10 +1,9 @@
 """Typed access to foreign JSON: each value is of the kind it should be, or null, or the file is refused with its place.
 
-A number that is no number (NaN, infinity, beyond a float) counts as not told, as the tools themselves write such for
-what they could not compute.
+A number that is no number (NaN, infinity, or beyond anything that is measured) counts as not told, as the tools
+themselves write such for what they could not compute.
 """
 
-import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,9 @@ from urllib.parse import urlsplit
 from inference_bench.errors import ConfigError
 
 _LONGEST_TEXT: Final = 300
+_LARGEST: Final = 1e30  # no time, rate or count comes near; what is computed of such stays finite
 _LARGEST_COUNT: Final = 2**31 - 1  # what the tables hold
+_FIRST_YEAR: Final = 2000
 _SECRET: Final = re.compile(r"(?i)(bearer\s+|api[_-]?key\W{1,3}|token\W{1,3})\S+|\b(?:sk|hf|nvapi)[-_][\w-]{8,}")
 
 
@@ -86,7 +87,10 @@ class Node:
 
 
 def as_number(value: object, place: str) -> float | None:
-    """Return a finite number, None for null and for what is none (NaN). Raises ConfigError for anything else."""
+    """Return a number, None for null and for what is none (NaN, or beyond `_LARGEST`).
+
+    Raises ConfigError for anything else.
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -95,7 +99,7 @@ def as_number(value: object, place: str) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _LARGEST else None
 
 
 def as_count(value: object, place: str) -> int | None:
@@ -116,12 +120,17 @@ def one_line(text: str, most: int = _LONGEST_TEXT) -> str:
 
 
 def moment(text: str | None, pattern: str | None = None) -> datetime | None:
-    """Return a point in time; None where it cannot be read. Without a zone it is taken as UTC, as nobody told."""
+    """Return a point in time; None where it cannot be read, or lies before there were such tools.
+
+    Without a zone it is taken as UTC, as nobody told.
+    """
     if text is None:
         return None
     try:
         found = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)  # noqa: DTZ007
     except (ValueError, OverflowError):
+        return None
+    if found.year < _FIRST_YEAR:
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 

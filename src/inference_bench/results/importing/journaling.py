@@ -16,6 +16,7 @@ from inference_bench.results.importing.model import Exchange
 from inference_bench.results.journal import JournalWriter
 
 _LONGEST_SPAN_S: Final = 366 * 86_400.0  # a mark further off is no mark of this run
+_FURTHEST_S: Final = 1e10  # from the zero of the file's clock; beyond it a float tells no microseconds apart
 _NOTHING: Final[dict[str, object]] = {
     "bool": False,
     "string": "",
@@ -48,8 +49,9 @@ class Journalist:
         span = Span()
         for exchange in exchanges:
             begun = next((mark for mark in (exchange.intended, exchange.sent, exchange.end) if mark is not None), None)
-            self.origin = begun if self.origin is None else self.origin
-            if begun is None or self.origin is None or abs(begun - self.origin) > _LONGEST_SPAN_S:
+            if self.origin is None and begun is not None and abs(begun) <= _FURTHEST_S:
+                self.origin = begun
+            if begun is None or self.origin is None or not self._is_near(begun):
                 span.unplaced += 1
                 continue
             orderly = exchange.orderly
@@ -64,9 +66,12 @@ class Journalist:
 
     def ns(self, mark: float | None) -> int | None:
         """Return a mark in ns from the origin."""
-        if mark is None or self.origin is None or abs(mark - self.origin) > _LONGEST_SPAN_S:
+        if mark is None or self.origin is None or not self._is_near(mark):
             return None
         return round((mark - self.origin) * NS_PER_S)
+
+    def _is_near(self, mark: float) -> bool:
+        return self.origin is not None and abs(mark - self.origin) <= _LONGEST_SPAN_S
 
     def _add(self, test: str, index: int, exchange: Exchange, begun: float, *, orderly: bool) -> None:
         chunks = [mark for mark in map(self.ns, exchange.chunks) if mark is not None] if orderly else []
