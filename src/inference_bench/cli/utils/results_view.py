@@ -102,7 +102,7 @@ def run_json(run: Run) -> dict[str, object]:
 
 
 def saved_requests(run: Run) -> int | None:
-    """Return how many requests requests.parquet holds; None while there is none, or where only figures were imported."""
+    """Return how many requests requests.parquet holds; None while there is none, or if only figures were imported."""
     facts, imported = run.manifest.files.get(REQUESTS), run.manifest.imported
     if imported is not None and not imported.with_requests:
         return None
