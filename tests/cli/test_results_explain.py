@@ -37,6 +37,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest
 def test_every_value_metric_and_sign_is_explained(command: Command) -> None:
     names = [*METRICS, *VALUES, "send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall"]
     names += ["better", "equivalent", "no_difference_shown", "not_comparable", "needed_n", "garbled", "short"]
+    names += ["phases", "calibration", "omission", "near", "not_watched"]
     names += [f"errors.{kind}" for kind in ErrorClass]
     for name in names:
         code, out, err = command("explain", name, "--json")

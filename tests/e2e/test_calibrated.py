@@ -71,6 +71,9 @@ def test_it_is_refused_where_no_load_test_runs_and_its_time_is_in_the_plan(tmp_p
     done = benchmark("--quick", "--simulate", "--calibrate", "--dry-run", "--ttft-only", cwd=tmp_path)
     assert done.code == 2, done.said()
     assert "--calibrate concerns load tests" in done.errors[0]
+    done = benchmark("--quick", "--simulate", "--calibrate", "--dry-run", "--find-capacity", cwd=tmp_path)
+    assert done.code == 2, done.said()
+    assert "--find-capacity chooses its loads as it goes" in done.errors[0]
     options = ("--quick", "--simulate", "--load-only", "--calibrate", "--dry-run")
     done = benchmark(*options, "--json", cwd=tmp_path)
     assert done.code == 0, done.said()

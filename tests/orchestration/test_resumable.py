@@ -40,12 +40,17 @@ def partial(path: Path, **fields: object) -> tuple[RunFolder, Manifest]:
     return folder, found
 
 
-def test_a_run_that_can_go_on_has_a_command(tmp_path: Path) -> None:
+def test_a_run_that_can_go_on_has_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = partial(tmp_path / "test_here")
     assert resume_command(folder) == f"vllm-benchmark benchmark --resume {folder.path}"
     (tmp_path / "results").mkdir()
     usual, _ = partial(tmp_path / "results" / "test_usual")
+    assert resume_command(usual) == f"vllm-benchmark benchmark --resume {usual.path}"  # not the results of this place
+    monkeypatch.chdir(tmp_path)
     assert resume_command(usual) == "vllm-benchmark benchmark --resume test_usual"
+    (tmp_path / "two words").mkdir()
+    spaced, _ = partial(tmp_path / "two words" / "test_there")
+    assert resume_command(spaced) == f"vllm-benchmark benchmark --resume '{spaced.path}'"
 
 
 def endpoint(value: str) -> dict[str, object]:

@@ -12,10 +12,11 @@ happens often belongs to the service. Users who move in step, long prompts and l
 no such silence.
 
 Estimate. The pace of the rest of the windows, kept up through a silence of length S, gives n = pace * S unsent
-requests, spread evenly over it. One that was due at t would have had its first token at the end of the silence at the
-earliest, after S - t + the median TTFT. These values are added to the measured ones and the percentile taken anew: the
+requests, spread evenly over it. One that was due at t would have waited for the end of the silence, S - t, and then as
+long as any other: the median TTFT. These values are added to the measured ones and the percentile taken anew: the
 correction that HdrHistogram's recordValueWithExpectedInterval makes (G. Tene, "How NOT to Measure Latency", 2015), with
-the expected interval taken from the pace. It is a lower bound: the queue that an open loop would leave is not in it.
+the expected interval taken from the pace. It errs low: n more requests leave a queue behind the silence, and neither
+their wait in it nor that of those behind them is counted. It is about, as the rest of a request's wait is a median.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,8 @@
 """Which runs can go on, and the words for those that cannot."""
 
 import platform
+import shlex
+from pathlib import Path
 
 from inference_bench import __version__
 from inference_bench.errors import RunFolderError, UsageError
@@ -12,12 +14,13 @@ _NEW_RUN = "begin a new run"
 
 
 def resume_command(folder: RunFolder) -> str | None:
-    """Return the command that lets a run go on; None for one that cannot."""
+    """Return the command that lets a run go on from the folder at hand; None for one that cannot."""
     try:
         check_can_resume(folder, folder.read_manifest())
     except (UsageError, RunFolderError):
         return None
-    where = folder.test_id if folder.path.parent.name == "results" else str(folder.path)
+    usual = folder.path.parent.resolve() == Path("results").resolve()
+    where = folder.test_id if usual else shlex.quote(str(folder.path))
     return f"vllm-benchmark benchmark --resume {where}"
 
 

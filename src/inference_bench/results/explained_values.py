@@ -10,7 +10,7 @@ from typing import Final, Literal
 from inference_bench.api.protocols import ErrorClass
 from inference_bench.metrics import sanity
 
-Kind = Literal["metric", "value", "error class", "output sanity", "validity sign", "verdict", "score"]
+Kind = Literal["metric", "value", "error class", "output sanity", "validity sign", "trust", "verdict", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,43 @@ TERMS: Final[Mapping[str, Explained]] = {
     "stall": _sign(
         "the longest time at a stretch that a worker could not run", "over 100 ms", "over 500 ms", "no samples"
     ),
+    "phases": Explained(
+        "trust",
+        "a service's requests of the warm-up, the ramp, the steady window and after it, and how long each lasted. Only "
+        "the window is measured",
+        "counted by when they were sent",
+        "requests; s",
+        _RECORDS,
+        "never; the lengths: no steady window",
+    ),
+    "calibration": Explained(
+        "trust",
+        "what this machine adds at a test's load: the same load against a null server on it, before the run "
+        "(--calibrate). An invalid one makes the test suspect",
+        "our marks of TTFT and TPOT less those of the null server's own writes, on one clock; suspect: TTFT over 5 ms "
+        "off at p99, invalid: over 20 ms, or as its own signs say",
+        "ms",
+        "the null server's write stamps",
+        "--calibrate was not given; of a sweep only the largest load has one",
+    ),
+    "omission": Explained(
+        "trust",
+        "what a closed loop left out: while its service was silent and all users waited, nobody asked, and those who "
+        "would have waited longest are not in the sample. No verdict",
+        "unsent requests: pace of the rest x length of the silences; TTFT p99 anew with what these would have waited, "
+        "as HdrHistogram's correction for an expected interval does (G. Tene, 2015); a queue after the silence is left "
+        "out, so it is too low rather than too high",
+        "requests; ms",
+        "sends and chunks of the window",
+        "open loop, no such silence, or the chunks were not kept",
+    ),
+    "near": Explained(
+        "trust",
+        "signs, and limits of this machine (open files, local ports, memory), that came within a fifth of a limit. No "
+        "verdict",
+        source="the client and its machine, never the server",
+    ),
+    "not_watched": Explained("trust", "what of the client nobody could look at, and why. No verdict"),
     "better": Explained(
         "verdict",
         "one service is better on the metric that decides: the difference is both sure and large enough to name",

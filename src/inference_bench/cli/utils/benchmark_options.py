@@ -99,6 +99,11 @@ class BenchmarkOptions:
             raise UsageError("--nonce must not be empty", hint="leave it out for a new one")
         if options.find_capacity and options.until_decided:
             raise UsageError("--find-capacity and --until-decided exclude each other: one searches, the other compares")
+        if options.find_capacity and options.calibrate:
+            raise UsageError(
+                "--calibrate measures the loads of a plan, and --find-capacity chooses its loads as it goes",
+                hint="find the capacity first, then calibrate a run at that load",
+            )
         options._refuse_unused()
         return options
 
