@@ -63,6 +63,9 @@ def test_a_recorded_page_is_read_as_the_official_parser_reads_it(name: str) -> N
         ("sglang:token_usage 0.7\nsglang:cache_hit_rate 0.1\n", {"kv_use": 0.7, "prefix_hit_share": 0.1}),
         ("llamacpp:kv_cache_usage_ratio 0.3 1700000000000\n", {"kv_use": 0.3}),
         ('vllm:num_requests_running{model_name="a} 7 {b"} 2\n', {"running": 2.0}),
+        ('vllm:num_requests_running{m="a\\"}"} 2 # {trace="x"} 0.4 1.5\n', {"running": 2.0}),  # an exemplar
+        ('vllm:num_requests_running 2 # {trace="x"} 0.4\n', {"running": 2.0}),
+        ('vllm:kv_cache_usage_perc{engine="0"} 0.2\nvllm:kv_cache_usage_perc{engine="1"} 40\n', {"kv_use": 0.2}),
     ],
 )
 def test_names_of_engines_and_versions(page: str, told: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ Sources of the names: recorded pages of vLLM 0.32 and llama.cpp, the router of T
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -70,7 +71,7 @@ _ADDED: Final[Mapping[str, tuple[str, ...]]] = {
     "prefill_s_sum": ("llamacpp:prompt_seconds_total",),
     "decode_s_sum": ("llamacpp:tokens_predicted_seconds_total",),
 }
-# Shares from 0 to 1; those of several engines are averaged.
+# Shares from 0 to 1 (what is more is none, and passed over); those of several engines are averaged.
 _AVERAGED: Final[Mapping[str, tuple[str, ...]]] = {
     "kv_use": (
         "vllm:kv_cache_usage_perc",
@@ -110,6 +111,8 @@ _WANTED: Final = frozenset(
         _TGI_ROOM,
     )
 )
+# Braces and quotes may stand in a label's value, and an exemplar with labels of its own after the number.
+_LABELS: Final = re.compile(rb'\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\}')
 _Found = Mapping[str, list[float]]
 
 
@@ -123,7 +126,7 @@ def read_engine_metrics(page: bytes) -> dict[str, float]:
     for name, exported in _ADDED.items():
         _keep(told, name, _first(found, exported))
     for name, exported in _AVERAGED.items():
-        _keep(told, name, _first(found, exported), mean=True)
+        _keep(told, name, [value for value in _first(found, exported) if value <= 1], mean=True)
     for name, exported in _HISTOGRAMS.items():
         chosen = next((one for one in exported if f"{one}_sum" in found and f"{one}_count" in found), None)
         if chosen is not None:
@@ -139,12 +142,12 @@ def _values(page: bytes) -> dict[str, list[float]]:
     """Return the finite, not negative numbers of each wanted name, one for each label set."""
     found: dict[str, list[float]] = {}
     for line in page.split(b"\n"):
-        brace = line.find(b"{")
-        name = line[:brace] if brace >= 0 else line.partition(b" ")[0]
+        name = line.partition(b" ")[0].partition(b"{")[0]
         if name not in _WANTED or len(line) > _LONGEST_LINE:
             continue
-        rest = line[line.rfind(b"}") + 1 :] if brace >= 0 else line[len(name) :]
-        value = _number(rest.split())
+        rest = line[len(name) :]
+        labels = _LABELS.match(rest)
+        value = _number(rest[labels.end() if labels is not None else 0 :].split())
         if value is not None:
             found.setdefault(name.decode(), []).append(value)
     return found
