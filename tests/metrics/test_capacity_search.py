@@ -94,3 +94,19 @@ def test_what_cannot_be_offered_ends_the_search_below_it() -> None:
     assert answer.high is None
     assert answer.value is not None
     assert answer.value >= 48
+
+
+@given(start=st.integers(1, 200), whole=st.booleans(), kept=st.integers(0, 3))
+def test_a_load_that_cannot_be_offered_is_never_asked_for_again(start: int, whole: bool, kept: int) -> None:
+    """Not even the one to begin with, nor one whose earlier probes said something."""
+    search = CapacitySearch(start, whole=whole, least=1 if whole else start / 1024)
+    refused: list[float] = []
+    while (load := search.next_load()) is not None:
+        assert all(load < one for one in refused)
+        if search.probes < kept:
+            search.record(load, kept=search.probes > 0)
+        else:
+            search.cannot_offer(load)
+            refused.append(load)
+    assert refused
+    assert search.answer().value is None or kept > 1

@@ -1,5 +1,6 @@
 """Prompt files: what is read, and one clear sentence with file and line for everything else."""
 
+import os
 from pathlib import Path
 
 import orjson
@@ -155,6 +156,8 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "endless.txt"
     path.symlink_to("/dev/zero")
     assert "no regular file" in refused(path).message
+    os.mkfifo(tmp_path / "pipe.txt")  # nobody writes to it, so to open it for reading could last for ever
+    assert "no regular file" in refused(tmp_path / "pipe.txt").message
 
 
 def test_what_happens_to_the_file_afterwards_changes_nothing(tmp_path: Path) -> None:

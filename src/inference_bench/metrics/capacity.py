@@ -60,9 +60,15 @@ class CapacitySearch:
         self._ceiling = min(self._ceiling, load)
 
     def next_load(self) -> float | None:
-        """Return the load to try next; None when the answer stands, or `most_probes` were made."""
+        """Return the load to try next; None when the answer stands, when no further load can be offered, or when
+        `most_probes` were made.
+        """
         if self.probes >= self.most_probes:
             return None
+        load = self._wanted()
+        return load if load is not None and load < self._ceiling else None
+
+    def _wanted(self) -> float | None:
         low, high = self._edge()
         if low is None:
             return self._smaller(high)
@@ -91,11 +97,13 @@ class CapacitySearch:
         return low, min(beyond, default=None)
 
     def _smaller(self, high: float | None) -> float | None:
-        if high is None:
-            return self._rounded(self.start)
-        if high <= self.least:
+        """Return the load to begin with, or half of the lowest that was too much, as far as it can be offered."""
+        if high is not None and high <= self.least:
             return self._again(high)
-        return max(self.least, self._rounded(high / 2))
+        load = self._rounded(self.start if high is None else high / 2)
+        while load >= self._ceiling and load > self.least:
+            load = self._rounded(load / 2)
+        return max(self.least, load)
 
     def _between(self, low: float, high: float) -> float | None:
         """Return a load between two, in the middle in proportion; None when they are close enough."""

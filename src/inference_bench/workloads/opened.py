@@ -34,7 +34,8 @@ def open_once(path: Path, what: str) -> BinaryIO:
     The file is kept open by whoever holds the result: replaced or removed afterwards, it still reads the same.
     """
     try:
-        stream = path.open("rb")
+        # Without blocking: to open a pipe that nobody writes to would wait for ever. Regular files are read as usual.
+        stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
     except OSError as error:
         raise wrong(path, f"cannot read the {what}: {error.strerror or error}") from error
     facts = os.fstat(stream.fileno())
