@@ -57,6 +57,15 @@ def failed(text: str, run: Summary = RUN) -> bool:
     return any(result.failed for result in judged(text, run=run))
 
 
+def test_the_loads_that_a_search_tried_are_no_tests() -> None:
+    """Not every service was asked at each of them, and breaking promises is what they are for."""
+    tried = summary({"chat@4": {"tgi": service(SLOW)}}).tests[0].model_copy(update={"sweep": "chat", "probe": True})
+    run = RUN.model_copy(update={"tests": (*RUN.tests, tried)})
+    assert [result.test for result in judged("vllm-blue.ok<1", run=run)] == ["ttft", "load"]
+    with pytest.raises(UsageError, match="no test 'chat@4'"):
+        judged("chat@4:tgi.ok<1", run=run)
+
+
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("limit", [99, 100, 101])
 def test_each_operator(sign: str, limit: int) -> None:

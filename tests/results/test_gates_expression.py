@@ -21,6 +21,8 @@ EXPRESSIONS = st.lists(st.lists(CONDITIONS, min_size=1, max_size=3).map(tuple), 
 def test_every_part_is_read() -> None:
     read = parse_gate("high-load:vllm-blue.ttft_ms.p95>=3.5e2")
     assert read.alternatives == ((Condition("high-load", "vllm-blue", "ttft_ms.p95", ">=", 350.0),),)
+    points = parse_gate("curve@16:tgi.ok<1 or curve@2.5:tgi.ok<1 and curve@1e-05:tgi.ok<1").conditions
+    assert [point.test for point in points] == ["curve@16", "curve@2.5", "curve@1e-05"]
 
 
 @pytest.mark.parametrize("sign", OPERATORS)
@@ -28,6 +30,12 @@ def test_every_part_is_read() -> None:
 def test_every_operator_is_read_with_and_without_spaces(sign: str, space: str) -> None:
     (condition,) = parse_gate(f"tgi.success_rate{space}{sign}{space}-.5").conditions
     assert (condition.op, condition.number) == (sign, -0.5)
+
+
+@pytest.mark.parametrize("text", ["curve@:tgi.ok<1", "curve@x:tgi.ok<1", "tgi@4.ok<1", "@4:tgi.ok<1"])
+def test_a_load_stands_behind_the_name_of_a_test(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_gate(text)
 
 
 def test_and_binds_tighter_than_or() -> None:

@@ -29,9 +29,10 @@ GRAMMAR: Final = "[TEST:]SERVICE.METRIC[.STAT] OP NUMBER, joined by and/or; for 
 LONGEST: Final = 2_000
 _SHOWN: Final = 80
 
-_TOKEN = re.compile(r"\s*(?:(?P<op>[<>=!]+)|(?P<word>[A-Za-z0-9_.:+-]+)|(?P<other>\S))")
+_TOKEN = re.compile(r"\s*(?:(?P<op>[<>=!]+)|(?P<word>[A-Za-z0-9_.:@+-]+)|(?P<other>\S))")
 _NAME = re.compile(
-    r"(?:(?P<test>[a-z0-9][a-z0-9-]*):)?(?P<service>[a-z0-9][a-z0-9-]*)\.(?P<value>[a-z][a-z0-9_]*(?:\.[a-z0-9_-]+)?)"
+    r"(?:(?P<test>[a-z0-9][a-z0-9-]*(?:@[0-9][0-9.e+-]*)?):)?"  # a point of a sweep is called NAME@VALUE
+    r"(?P<service>[a-z0-9][a-z0-9-]*)\.(?P<value>[a-z][a-z0-9_]*(?:\.[a-z0-9_-]+)?)"
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WRONG_WORDS: Final = {"and": "and", "or": "or", "&": "and", "|": "or"}

@@ -127,10 +127,11 @@ def evaluate(
 ) -> tuple[GateResult, ...]:
     """Return what became of every gate: the promises in `config` first, then the expressions.
 
-    An expression that names no test somewhere is judged once per test; where all its conditions name one, once.
-    Raises UsageError for a name that the summary does not have.
+    An expression that names no test somewhere is judged once per test; where all its conditions name one, once. The
+    loads that a search for capacity tried are no tests here. Raises UsageError for a name that the summary does not
+    have.
     """
-    tests = {test.name: test for test in summary.tests}
+    tests = {test.name: test for test in summary.tests if not test.probe}
     # The points of a sweep, and the loads a search tried, are there to find where a promise breaks: it fails nothing.
     fixed = [test for test in summary.tests if test.sweep is None]
     results = [result for test in fixed for result in promises_of(slo_of(config, test.name), test)]
@@ -140,7 +141,7 @@ def evaluate(
         if all(condition.test is not None for condition in expression.conditions):
             results.append(_judged(expression, None, tests))
         else:
-            results += [_judged(expression, test, tests) for test in summary.tests]
+            results += [_judged(expression, test, tests) for test in tests.values()]
     return tuple(results)
 
 

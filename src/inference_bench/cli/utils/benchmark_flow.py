@@ -127,6 +127,11 @@ def _check_tests(loaded: "LoadedSettings", selection: "Selection", gates: Sequen
     config = loaded.settings.model_dump(mode="json")
     load = selection.load and not selection.find_capacity
     names = planned_names(loaded.settings, ttft=selection.ttft, load=load, only=selection.only)
+    if selection.find_capacity and not names:
+        raise UsageError(
+            "--fail-if has no test to judge: the loads that --find-capacity tries fail nothing",
+            hint="gate the load that was found in a run of its own",
+        )
     check_tests(gates, {name: slo_of(config, name) for name in names})
 
 

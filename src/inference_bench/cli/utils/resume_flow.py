@@ -133,7 +133,9 @@ def _check_gates(gates: Sequence["GateExpression"], run: "Interrupted") -> None:
     from inference_bench.results.slo import slo_of  # noqa: PLC0415
 
     check_services(gates, run.services)
-    check_tests(gates, {test.name: slo_of(run.manifest.config, test.name) for test in run.manifest.plan})
+    check_tests(
+        gates, {test.name: slo_of(run.manifest.config, test.name) for test in run.manifest.plan if not test.probe}
+    )
 
 
 def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
