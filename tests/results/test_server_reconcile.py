@@ -152,6 +152,15 @@ def test_two_per_cent_of_a_large_count_are_let_pass() -> None:
     assert facts(rows, told_by_vllm(103)).others
 
 
+def test_a_page_that_tells_a_turn_s_beginning_too_late_accuses_nobody() -> None:
+    late = series(sample(15, times(7, e2e=50), "start"), sample(900, times(11, e2e=60), "end"))
+    found = facts(FOUR, late)
+    assert (found.parts, found.counted, found.others) == (None, 4, False)
+    assert "answered only after the first requests of a turn were sent" in found.notes[0]
+    warm = [dict(FOUR[0], warmup=True), dict(FOUR[1], warmup=True), *FOUR[2:]]
+    assert facts(warm, series(sample(15, times(7, e2e=50), "start"), sample(900, times(9, e2e=60), "end"))).parts
+
+
 def test_counters_that_went_back_tell_nothing() -> None:
     found = facts(FOUR, series(sample(-1, times(9, e2e=50), "start"), sample(900, times(4, e2e=50), "end")))
     assert found.parts is None

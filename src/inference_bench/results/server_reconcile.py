@@ -21,6 +21,7 @@ from inference_bench.results.server_series import ServerSeries, Turn
 TOLERANCE = 0.02  # of the requests, by which the server's count may differ from ours
 _OF_ANSWERS = ("queue_ms", "load_ms", "prefill_ms", "decode_ms", "total_ms")
 _OF_FIRST = ("queue_ms", "load_ms", "prefill_ms")
+_LONGEST_LOOK_NS = 5_000_000_000  # from asking a page for an opening sample until it is there, at most
 _Windows = Sequence[tuple[int, int]]
 
 
@@ -95,6 +96,7 @@ class _Counts:
     counted: int | None
     usable: bool = False
     others: bool = False
+    late: bool = False  # a turn's first sample came when requests of it were under way
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -115,6 +117,7 @@ class _Counts:
         if back:
             found.notes.append("its counters went back: it was started again, or several servers share this address")
         else:
+            found.late = _begun_before_told(columns, turns)
             found._compare(columns)
         return found
 
@@ -151,7 +154,13 @@ class _Counts:
             self._say_others(f"the server counted {counted:,.0f} output tokens, we received {ours:,}")
 
     def _say_others(self, text: str) -> None:
-        self.usable, self.others = False, True
+        self.usable, self.others = False, not self.late
+        if self.late:
+            self.notes.append(
+                f"{text}, but its metrics page answered only after the first requests of a turn were sent: what it had "
+                "counted before is not known; its figures are not put beside ours"
+            )
+            return
         self.notes.append(f"someone else used the server: {text}; its figures are not put beside ours")
 
     def mean(self, name: str) -> MeanFacts | None:
@@ -163,6 +172,18 @@ class _Counts:
         """Return by how much a counter grew."""
         value = self.grown.get(name)
         return None if value is None else round(value)
+
+
+def _begun_before_told(columns: RequestColumns, turns: Sequence[Turn]) -> bool:
+    """Return whether a turn had requests on their way before the sample that opens it had come."""
+    sent, rounds = columns.whole("sent_ns"), columns.whole("round").value
+    counted = sent.known & ~columns.flag("warmup")
+    for turn in turns:
+        inside = counted & (sent.value >= turn.start_ns) & (sent.value < turn.end_ns)
+        shortly = counted & (sent.value < turn.start_ns) & (sent.value >= turn.start_ns - _LONGEST_LOOK_NS)
+        if np.isin(rounds[shortly], rounds[inside]).any():
+            return True
+    return False
 
 
 def _from_page(counts: _Counts) -> _Told | None:
