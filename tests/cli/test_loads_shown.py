@@ -35,7 +35,7 @@ def test_a_capacity_is_one_table_with_the_promise_and_who_carries_more(show: Sho
     shown = show(stored)
     assert "Capacity under the promises: knee" in shown
     assert "Promise: ttft_ms at most 100 for 0.9 of the requests." in shown
-    assert re.search(r"vllm +8 users +8 to 9 +9 +80 +51 +5 \(1 spoiled\)", shown)
+    assert re.search(r"vllm +8 users +8 to 9 +9 +80 +51 +5 \(1 void\)", shown)
     assert "tgi: broken at 4 users in 1 of 1 probes (goodput.attainment 0.5)" in shown
     assert "vllm carries 8 users, tgi 2: 4 times as many." in shown
     assert "few (load" not in shown, "what a search tried is shown in full with --verbose only"

@@ -36,3 +36,18 @@ def test_a_probe_that_the_client_spoiled_says_nothing(both: TestSummary) -> None
     test = both.model_copy(update={"services": {**both.services, "tgi": disturbed}})
     found = judge_probe(test, "tgi", SloSettings.model_validate(SLO), 2, 0)
     assert (found.kept, found.why) == (None, ("late",))
+
+
+def test_too_few_requests_for_a_percentile_say_nothing_and_answers_that_never_came_do(both: TestSummary) -> None:
+    slo = SloSettings.model_validate({"limits": {"ttft_ms.p99": 60}})
+    found = judge_probe(both, "vllm", slo, 2, 0)
+    assert (found.kept, found.too_few) == (None, True)
+    assert found.why[0].startswith("ttft_ms.p99 is missing: p99 needs n 100")
+
+    service = both.services["vllm"]
+    many = service.model_copy(update={"requests": service.requests.model_copy(update={"sent": 500})})
+    found = judge_probe(both.model_copy(update={"services": {"vllm": many}}), "vllm", slo, 2, 0)
+    assert (found.kept, found.too_few) == (False, False)
+
+    with_rate = SloSettings.model_validate({"limits": {"ttft_ms.p99": 60, "requests_per_s": 1e6}})
+    assert judge_probe(both, "vllm", with_rate, 2, 0).kept is False

@@ -64,7 +64,7 @@ def test_the_verdict_leads_with_the_capacities(searched: Run) -> None:
     assert not report.contests
     assert report.validity is None, "the loads of a search are no tests to judge"
     shown = report_markdown(report)
-    assert "| **vllm** | 8 users | 8 to 9 | 9 | 80 | 51 | 5 \\(1 spoiled\\) |" in shown
+    assert "| **vllm** | 8 users | 8 to 9 | 9 | 80 | 51 | 5 \\(1 void\\) |" in shown
     assert "7 probes for capacity" in shown.replace("\N{NO-BREAK SPACE}", " ")
 
 

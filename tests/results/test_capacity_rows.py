@@ -21,7 +21,7 @@ def test_a_row_has_the_answer_the_interval_and_the_medians_of_the_judged_probes(
     vllm, tgi = capacity_rows(FOUND)
     assert vllm.service == "vllm"
     # The turns of 8 users that were judged had 8 and 10 requests/s; the spoiled one, of 99, says nothing.
-    assert vllm.cells == ("8 users", "8 to 9", "9", "80", "51", "5 (1 spoiled)")
+    assert vllm.cells == ("8 users", "8 to 9", "9", "80", "51", "5 (1 void)")
     assert vllm.limit == "broken at 9 users in 1 of 1 probes (goodput.attainment 0.5)"
     assert tgi.cells == ("2 users", "2 to 4", "2", "20", "50", "2")
 

@@ -49,7 +49,7 @@ class _Service:
             low=answer.low,
             high=answer.high,
             at_least=answer.at_least,
-            limited_by=self.limited_by if answer.high is None else None,
+            limited_by=self.limited_by if answer.high is None or answer.value is None else None,
             probes=tuple(self.probes),
         )
 
@@ -121,6 +121,11 @@ class FindCapacity:
         self._tell(f"{test.name}: {one.name} at {load:g} {unit_of(test)}: {_outcome(probe)}")
         if probe.kept is not None:
             one.search.record(load, kept=probe.kept)
+        elif probe.too_few:
+            one.search.cannot_offer(load)  # as many would be sent if it was made again
+            one.limited_by = (
+                f"too few requests at {load:g} {unit_of(test)} ({'; '.join(probe.why)}): probes must last longer"
+            )
         elif sum(tried.load == load and tried.kept is None for tried in one.probes) >= _TRIES_OF_AN_INVALID_PROBE:
             one.search.cannot_offer(load)
             one.limited_by = f"this client at {load:g} {unit_of(test)}: {'; '.join(probe.why)}"
@@ -158,18 +163,21 @@ def _measured(folder: RunFolder, plan: LoadPlan) -> TestSummary:
 def judge_probe(test: TestSummary, name: str, promise: SloSettings, load: float, round_no: int) -> ProbeFacts:
     """Return what a probe of one service says; others may have been offered the same load in the same round.
 
-    One that the client spoiled says nothing; a promise that cannot be judged is broken.
+    One that the client spoiled says nothing, and so does one with too few requests for a percentile, if nothing else
+    was broken. A promise that cannot be judged for want of answers is broken.
     """
     service = test.services[name]
     causes = [cause for result in promises_of(promise, test) for cause in result.causes]
     broken = [cause for cause in causes if cause.service == name]
     invalid = service.validity.verdict == "invalid"
+    few = bool(broken) and all(_too_few(service, cause.name) for cause in broken)
     why = tuple(service.validity.reasons) if invalid else tuple(_cause_words(service, cause.name) for cause in broken)
     found = service.metrics
     return ProbeFacts(
         load=load,
         round=round_no,
-        kept=None if invalid else not broken,
+        kept=None if invalid or few else not broken,
+        too_few=few and not invalid,
         why=why,
         sent=service.requests.sent,
         attainment=None if service.goodput is None else service.goodput.attainment,
@@ -179,6 +187,14 @@ def judge_probe(test: TestSummary, name: str, promise: SloSettings, load: float,
         ttft_p50_ms=found["ttft_ms"].p50 if "ttft_ms" in found else None,
         e2e_p50_ms=found["e2e_ms"].p50 if "e2e_ms" in found else None,
     )
+
+
+def _too_few(service: ServiceSummary, name: str) -> bool:
+    """Whether a percentile is missing because fewer requests were sent than it needs, however they fared."""
+    metric, _, statistic = name.partition(".")
+    found = service.metrics.get(metric)
+    needed = None if found is None else found.needed_n.get(statistic)
+    return needed is not None and service.requests.sent < needed
 
 
 def _cause_words(service: ServiceSummary, name: str) -> str:
@@ -197,7 +213,8 @@ def _promise_words(slo: SloSettings) -> list[str]:
 def _outcome(probe: ProbeFacts) -> str:
     share = "" if probe.attainment is None else f" ({probe.attainment:.1%} of {probe.sent:,} requests)"
     if probe.kept is None:
-        return f"says nothing, the client could not be trusted: {'; '.join(probe.why)}"
+        because = "too few requests" if probe.too_few else "the client could not be trusted"
+        return f"says nothing, {because}: {'; '.join(probe.why)}"
     return f"kept{share}" if probe.kept else f"broken{share}: {'; '.join(probe.why)}"
 
 

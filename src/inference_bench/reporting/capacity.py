@@ -21,7 +21,9 @@ from inference_bench.results.sweep_rows import SWEEP_NOTE, load_name, sweep_head
 
 _LONG = 500
 _TONES: Mapping[str, Tone] = {"valid": "plain", "suspect": "warn", "invalid": "bad"}
-_SPOILED = "At a load marked * a turn was spoiled by this client; it says nothing and was made again."
+_SPOILED = (
+    "At a load marked * a turn says nothing: this client spoiled it and it was made again, or it had too few requests."
+)
 
 
 def capacity_views(summary: Summary, numbers: Mapping[str, int]) -> tuple[CapacityView, ...]:

@@ -8,7 +8,9 @@ _MODEL = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ProbeFacts(BaseModel):
-    """One probe: this load for one turn. `kept` is null where the client could not be trusted with it (`why`)."""
+    """One probe: this load for one turn. `kept` is null where the client could not be trusted with it, or where it had
+    `too_few` requests for a promise about a percentile (`why`).
+    """
 
     model_config = _MODEL
 
@@ -16,6 +18,7 @@ class ProbeFacts(BaseModel):
     round: int
     kept: bool | None
     why: tuple[str, ...] = ()
+    too_few: bool = False
     sent: int
     attainment: Number = None
     success_rate: Number = None
@@ -27,7 +30,7 @@ class ProbeFacts(BaseModel):
 
 class ServiceCapacity(BaseModel):
     """The capacity of one service (see `metrics.capacity.Answer`). `limited_by` says what ended a search that found no
-    load that was too much.
+    load that was too much, or none that was not.
     """
 
     model_config = _MODEL
@@ -66,7 +69,7 @@ def capacity_words(found: ServiceCapacity, unit: str) -> str:
     """Return an answer in words: `41 users (39 to 44)`, `at least 64 users`, `not even 1 user`."""
     what = unit if found.value != 1 or unit != "users" else "user"
     if found.value is None:
-        least = min((probe.load for probe in found.probes), default=None)
+        least = min((probe.load for probe in found.probes if probe.kept is False), default=None)
         return "not known" if least is None else f"not even {least:g} {'user' if least == 1 else unit}"
     if found.at_least:
         return f"at least {found.value:g} {what}"

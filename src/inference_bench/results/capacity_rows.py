@@ -76,7 +76,8 @@ def limit_words(found: ServiceCapacity, facts: CapacityFacts) -> str:
         judged = [probe for probe in found.probes if probe.load == edge and probe.kept is not None]
         broken = [probe for probe in judged if probe.kept is False]
         why = broken[0].why[0] if broken[0].why else "the promises were broken"
-        return f"broken at {load_text(edge, facts.unit)} in {len(broken)} of {len(judged)} probes ({why})"
+        said = f"broken at {load_text(edge, facts.unit)} in {len(broken)} of {len(judged)} probes ({why})"
+        return said if found.limited_by is None else f"{said}; what ended the search: {found.limited_by}"
     if found.limited_by is not None:
         return f"no load broke the promises; what ended the search: {found.limited_by}"
     return "no load broke the promises" if facts.complete else "the search did not run to its end"
@@ -131,7 +132,7 @@ def probes_by_load(found: ServiceCapacity) -> Mapping[float, Sequence[ProbeFacts
 
 def _less(name: str, found: ServiceCapacity, best: ServiceCapacity) -> str:
     if not found.value or best.value is None:
-        least = min((probe.load for probe in found.probes), default=None)
+        least = min((probe.load for probe in found.probes if probe.kept is False), default=None)
         return f"{name} {'less' if least is None else f'not even {least:g}'}"
     least_words = "at least " if best.at_least else ""
     return f"{name} {found.value:g}: {least_words}{best.value / found.value:.3g} times as many"
@@ -146,8 +147,8 @@ def _answer(found: ServiceCapacity, unit: str) -> str:
 
 def _probes(found: ServiceCapacity) -> str:
     """Return how many were made, and how many of them said nothing."""
-    spoiled = sum(probe.kept is None for probe in found.probes)
-    return f"{len(found.probes)} ({spoiled} spoiled)" if spoiled else f"{len(found.probes)}"
+    nothing = sum(probe.kept is None for probe in found.probes)
+    return f"{len(found.probes)} ({nothing} void)" if nothing else f"{len(found.probes)}"
 
 
 def _listed(words: Sequence[str]) -> str:
