@@ -54,7 +54,7 @@ def test_the_report_is_whole_at_every_width(browser: Browser, page: Path, width:
     looked = look_at(browser, page, width=width, scheme=scheme)
     sound(looked)
     assert looked.drawn
-    assert len(looked.marks) == 10
+    assert len(looked.marks) == 11
     for words in ("SIMULATED", "vllm is better", "HOW SURE", "Fairness", "Cost", "Definitions", "run-to-run"):
         assert words.lower() in looked.text.lower(), words
 

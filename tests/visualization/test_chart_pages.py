@@ -10,7 +10,7 @@ from browser_pages import WIDTHS, Scheme, look_at, running_browser
 from drawn_runs import drawn_run
 from inference_bench.visualization import BenchmarkVisualizer
 
-CHARTS = 10
+CHARTS = 11
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,8 @@ class _Layout:
 
 def read_csv_file(path: Path, stream: BinaryIO, prompt_column: str | None, default_category: str) -> Sequence[WorkItem]:
     """Return the prompts of an open CSV file. ConfigError with file and line for what is wrong."""
-    csv.field_size_limit(MAX_RECORD_BYTES)
+    # For the whole process: what others may have raised further stays as it is.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
     lines = _Lines(path, stream)
     records = csv.reader(lines, strict=True)
     layout = _layout(path, _next(path, records, lines) or [], prompt_column, default_category)

@@ -130,9 +130,7 @@ def print_fairness(console: "Console", notes: "Sequence[FairnessNote]") -> None:
 def _guesses(plan: "RunPlan") -> list[str]:
     """Say what the figures of the plan assume, where they assume anything."""
     if plan.searches:
-        return [
-            "~ assumes a second per answer and 14 probes of a service; a search takes as many as it needs."
-        ]
+        return ["~ assumes a second per answer and 14 probes of a service; a search takes as many as it needs."]
     if any(guessed_requests(test) for test in plan.tests):
         return ["~ assumes a second per answer; a closed loop sends as many as the services answer."]
     if any(estimate.guessed for estimate in plan.estimates):
