@@ -64,6 +64,7 @@ def test_ctrl_c_while_calibrating_ends_cleanly_and_nothing_is_left(tmp_path: Pat
         done = running.finish()
         assert running.left_behind() == []
     assert done.code == 130, done.said()
+    assert "its calibration was cut short and is not kept" in done.err
     (folder,) = run_folders(tmp_path)
     manifest = read_json(folder / "test_manifest.json")
     assert manifest["status"] == "partial"

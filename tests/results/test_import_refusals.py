@@ -121,6 +121,13 @@ def test_a_folder_of_several_results_asks_which(tmp_path: Path) -> None:
     assert import_file(tmp_path, tmp_path / "runs").manifest.imported is not None
 
 
+def test_a_folder_of_several_tools_asks_which(tmp_path: Path) -> None:
+    for path in (GUIDELLM, AIPERF, AIPERF_RECORDS):
+        written(tmp_path, path.name, path.read_text())
+    said = refused(tmp_path, tmp_path, UsageError).message
+    assert "2 result files: benchmarks.json, profile_export_aiperf.json" in said
+
+
 def test_a_value_of_another_kind_is_told_by_its_place(tmp_path: Path) -> None:
     def spoil(data: Any) -> None:
         data["benchmarks"][1]["requests"]["successful"][2]["info"]["timings"]["request_start"] = "soon"

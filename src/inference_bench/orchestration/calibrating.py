@@ -80,6 +80,7 @@ async def calibrate(
         tell(f"calibrating for {test.name} ({load_words(test)}) against a null server on this machine")
         found = await _calibrate_one(plan, test, folder.read_manifest(), stop=stop, stamps=stamps)
         if found is None:
+            tell(f"{test.name}: its calibration was cut short and is not kept; --resume goes on without one")
             return
         tell(calibration_words(found))
 

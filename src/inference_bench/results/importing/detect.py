@@ -15,13 +15,11 @@ KNOWN: Final = (
     "GuideLLM (benchmarks.json), AIPerf (profile_export_aiperf.json, profile_export.jsonl), "
     "inference-perf (summary_lifecycle_metrics.json and those beside it), vllm bench serve (--save-result)"
 )
-# The files that tools write under fixed names, the one that leads to the others first.
+# The files that each tool writes under fixed names, the one that leads to its others first.
 _NAMES: Final = (
-    "benchmarks.json",
-    aiperf.SUMMARY,
-    aiperf.RECORDS,
-    inference_perf.SUMMARY,
-    inference_perf.RECORDS,
+    ("benchmarks.json",),
+    (aiperf.SUMMARY, aiperf.RECORDS),
+    (inference_perf.SUMMARY, inference_perf.RECORDS),
 )
 _READERS: Final[tuple[tuple[Callable[[object], bool], Callable[[object, Path], Foreign]], ...]] = (
     (guidellm.recognises, guidellm.read),
@@ -115,17 +113,19 @@ def _in_folder(folder: Path) -> Path:
     Raises:
         UsageError: there is none, or there are several of which none leads.
     """
-    for name in _NAMES:
-        if (folder / name).is_file():
-            return folder / name
-    files = sorted(path for path in folder.glob("*.json") if path.is_file())[:_MOST_FILES]
-    known = [path for path in files if _is_known(path)]
+    leading = [next((folder / name for name in names if (folder / name).is_file()), None) for names in _NAMES]
+    known = [path for path in leading if path is not None] or _known_by_content(folder)
     if len(known) == 1:
         return known[0]
     if known:
         some = ", ".join(path.name for path in known[:3]) + (", …" if len(known) > 3 else "")
         raise UsageError(f"{folder} holds {len(known)} result files: {some}", hint="Import them one by one.")
     raise UsageError(f"{folder} holds no result file of a tool that is known", hint=f"Known are {KNOWN}.")
+
+
+def _known_by_content(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.glob("*.json") if path.is_file())[:_MOST_FILES]
+    return [path for path in files if _is_known(path)]
 
 
 def _is_known(path: Path) -> bool:
