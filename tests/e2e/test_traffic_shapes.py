@@ -10,21 +10,23 @@ from front_door import Row, benchmark, only_folder, read_json, requests_of, user
 from inference_bench.simulator.launcher import SimulatorProcess
 
 TRACE = [(0, 100, 3), (40, 120, 5), (40, 90, 4), (900, 110, 3)]  # ms, tokens in, tokens out
+REPLAY = {"name": "replay", "arrivals": "trace", "speed": 2, "workload": {"kind": "trace", "path": "trace.jsonl"}}
 TESTS = [
     users("curve", 1, requests=4) | {"concurrent_users": [1, 2]},
     {"name": "steps", "arrivals": "steps", "rate": [5, 30], "duration_seconds": 2},
     {"name": "bursts", "arrivals": "gamma", "burstiness": 0.3, "rate": 15, "requests": 12},
     {"name": "held", "arrivals": "constant", "rate": 20, "requests": 12, "max_in_flight": 1},
-    {"name": "replay", "arrivals": "trace", "speed": 2, "workload": {"kind": "trace", "path": "trace.jsonl"}},
+    REPLAY,
+    {**REPLAY, "name": "quiet", "rounds": 3},
 ]
 
 
 class Run(NamedTuple):
-    """A finished run: its tests, its rows by test, and when each test's window begins."""
+    """A finished run: its tests, its rows by test, and each test's windows."""
 
     tests: dict[str, Any]
     rows: dict[str, list[Row]]
-    begins: dict[str, int]
+    windows: dict[str, list[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for row in sorted(requests_of(folder), key=lambda row: (row["intended_ns"] or row["sent_ns"], row["index"])):
         rows.setdefault(row["test"], []).append(row)
     windows = read_json(folder / "test_manifest.json")["windows"]
-    begins = {test: of_test["vllm"][0]["start_ns"] for test, of_test in windows.items()}
-    return Run({test["name"]: test for test in read_json(folder / "summary.json")["tests"]}, rows, begins)
+    of_engine = {test: of_test["vllm"] for test, of_test in windows.items()}
+    return Run({test["name"]: test for test in read_json(folder / "summary.json")["tests"]}, rows, of_engine)
 
 
 def test_a_sweep_is_a_test_for_each_number_of_users(run: Run) -> None:
@@ -55,7 +57,7 @@ def test_a_sweep_is_a_test_for_each_number_of_users(run: Run) -> None:
 
 
 def test_steps_ask_for_more_in_the_second_half(run: Run) -> None:
-    middle = run.begins["steps"] + 1_000_000_000
+    middle = run.windows["steps"][0]["start_ns"] + 1_000_000_000
     first = sum(row["intended_ns"] < middle for row in run.rows["steps"])
     assert 3 * first < len(run.rows["steps"])
     assert run.tests["steps"]["load"]["rates"] == [5, 30]
@@ -73,6 +75,14 @@ def test_a_trace_keeps_its_times_and_lengths(run: Run) -> None:
     assert [row["max_tokens"] for row in rows] == [wanted for _, _, wanted in TRACE]
     template = {row["prompt_tokens"] - given for row, (_, given, _) in zip(rows, TRACE, strict=True)}
     assert len(template) == 1  # what the chat template adds is the same for every prompt
+
+
+def test_a_round_in_which_nothing_is_due_lasts_as_long_as_the_others(run: Run) -> None:
+    """The second third of the trace is quiet, and so is the end of the first."""
+    assert [row["round"] for row in run.rows["quiet"]] == [0, 0, 0, 2]
+    windows = run.windows["quiet"]
+    assert [one["end_ns"] - one["start_ns"] for one in windows] == pytest.approx([200_000_000] * 3, abs=2)
+    assert all(later["start_ns"] >= earlier["end_ns"] for earlier, later in pairwise(windows))
 
 
 def test_an_open_loop_that_is_held_back_says_so_by_its_intended_times(run: Run) -> None:

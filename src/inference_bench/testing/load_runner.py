@@ -14,7 +14,7 @@ from inference_bench.testing.plan import LoadPlan, Turn
 from inference_bench.testing.pool import JobTuple
 from inference_bench.testing.rendering import TestShape
 from inference_bench.testing.sessions import session_turn
-from inference_bench.testing.stages import LEAD_NS, RENDERING_NS, run_stage
+from inference_bench.testing.stages import LEAD_NS, RENDERING_NS, idle_until, run_stage
 
 _NANOSECONDS = 1_000_000_000
 
@@ -118,7 +118,7 @@ async def _open_turn(context: RunContext, plan: LoadPlan, shape: TestShape, turn
         closes = start + int(offsets[-1]) + round(_NANOSECONDS / (2 * (plan.rate or 1))) + 1
     else:
         closes = opens
-    if result.interrupted:
-        closes = min(closes, result.ended_ns)
-    cut = result.interrupted
+    cut = result.interrupted or await idle_until(context.pool, closes, context.stop)
+    if cut:
+        closes = min(closes, time.monotonic_ns())
     return Window(turn.round_no, opens, max(opens, closes), cut, result.taken), cut

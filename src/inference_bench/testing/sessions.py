@@ -24,6 +24,7 @@ from inference_bench.testing.stages import (
     POLL_SECONDS,
     StageResult,
     check_pulse,
+    idle_until,
     result_of,
     stage_numbers,
 )
@@ -57,9 +58,9 @@ async def session_turn(context: RunContext, plan: LoadPlan, shape: TestShape, tu
     result = await _run(context.pool, conversations, stage_of, workers=workers, stop_ns=closes, stop=context.stop)
     # A turn that ends by its requests is steady from the end of the ramp until the last was sent.
     ended = closes or max(result.last_sent_ns + 1, opens)
-    if result.interrupted:
-        ended = min(ended, result.ended_ns)
-    cut = result.interrupted
+    cut = result.interrupted or await idle_until(context.pool, ended, context.stop)
+    if cut:
+        ended = min(ended, time.monotonic_ns())
     return Window(turn.round_no, opens, max(opens, ended), cut, result.taken), cut
 
 

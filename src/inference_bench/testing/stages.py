@@ -92,6 +92,17 @@ async def run_stage(
     return result_of(pool, [feed.worker for feed in feeds], interrupted=interrupted)
 
 
+async def idle_until(pool: WorkerPool, at_ns: int, stop: asyncio.Event) -> bool:
+    """Wait for the end of a window in which nothing more is due: traffic with a quiet end, or none at all. Return
+    whether the run was interrupted before.
+    """
+    while (left_ns := at_ns - time.monotonic_ns()) > 0:
+        if stop.is_set():
+            return True
+        await pool.pulse(min(POLL_SECONDS, left_ns / 1e9))
+    return False
+
+
 def result_of(pool: WorkerPool, workers: Sequence[int], *, interrupted: bool) -> StageResult:
     """Return what these workers say of a stage that has just ended."""
     states = [pool.workers[worker] for worker in workers]
