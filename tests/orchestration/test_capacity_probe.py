@@ -51,3 +51,9 @@ def test_too_few_requests_for_a_percentile_say_nothing_and_answers_that_never_ca
 
     with_rate = SloSettings.model_validate({"limits": {"ttft_ms.p99": 60, "requests_per_s": 1e6}})
     assert judge_probe(both, "vllm", with_rate, 2, 0).kept is False
+
+    idle = service.model_copy(update={"requests": service.requests.model_copy(update={"sent": 0}), "goodput": None})
+    found = judge_probe(
+        both.model_copy(update={"services": {"vllm": idle}}), "vllm", SloSettings.model_validate(SLO), 2, 0
+    )
+    assert (found.kept, found.too_few) == (None, True)

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from inference_bench.config.models import LoadTestSettings, TtftTestSettings
+from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
+from inference_bench.errors import ConfigError
 from inference_bench.testing.arrivals import Constant, Poisson, offsets_ns, process_of, steady
 from inference_bench.testing.estimates import estimate
-from inference_bench.testing.plan import plan_load, plan_ttft, seeded
+from inference_bench.testing.plan import make_plans, plan_load, plan_ttft, seeded
 
 
 def load_test(**values: object) -> LoadTestSettings:
@@ -84,6 +85,17 @@ def test_open_loop_by_requests_sends_exactly_that_many_after_the_ramp() -> None:
     for seed in range(50):
         plan = plan_load(load_test(arrivals="poisson", rate=0.5, requests=15, ramp_up_seconds=5), 1, seed=seed)
         assert sum(int(np.count_nonzero(times >= 5e9)) for times in plan.offsets) == 15
+
+
+def test_a_rate_at_which_nothing_is_ever_due_is_refused() -> None:
+    def planned(rate: float) -> int:
+        test = {"name": "low", "arrivals": "constant", "rate": rate, "duration_seconds": 3.0, "rounds": 3}
+        chosen = Settings.model_validate({"load_tests": [test]})
+        return len(make_plans(chosen, 1, ttft=False, load=True, times_of=lambda _: np.empty(0)))
+
+    assert planned(0.6) == 1
+    with pytest.raises(ConfigError, match="load test low sends no request"):
+        planned(0.4)
 
 
 def test_ttft_blocks_hold_every_service_once_in_changing_order() -> None:

@@ -190,7 +190,11 @@ def judge_probe(test: TestSummary, name: str, promise: SloSettings, load: float,
 
 
 def _too_few(service: ServiceSummary, name: str) -> bool:
-    """Whether a percentile is missing because fewer requests were sent than it needs, however they fared."""
+    """Whether a value is missing because nothing was sent, or a percentile because fewer requests were sent than it
+    needs, however they fared.
+    """
+    if service.requests.sent == 0:
+        return True
     metric, _, statistic = name.partition(".")
     found = service.metrics.get(metric)
     needed = None if found is None else found.needed_n.get(statistic)

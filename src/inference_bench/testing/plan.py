@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_bench.config.models import LoadTestSettings, Settings, TtftTestSettings
+from inference_bench.errors import ConfigError
 from inference_bench.testing.arrivals import RateProfile, offsets_ns, process_of, ramp, steady, steps
 from inference_bench.testing.sweeps import expand, selected_loads
 from inference_bench.testing.traces import Slice, slices_of
@@ -253,7 +254,7 @@ def make_plans(
 ) -> list[TtftPlan | LoadPlan]:
     """Return the plans of the selected tests in the order in which they run; the TTFT test is called `ttft`.
 
-    `times_of` gives the times of the trace that a test replays.
+    `times_of` gives the times of the trace that a test replays. Raises ConfigError for a test that sends nothing.
     """
     seed = settings.benchmark.seed
     plans: list[TtftPlan | LoadPlan] = []
@@ -263,5 +264,18 @@ def make_plans(
         swept = expand(test)
         sweep = test.name if swept[0] is not test else None
         times = times_of(test) if test.arrivals == "trace" else None
-        plans.extend(plan_load(point, services, seed, sweep=sweep, times=times) for point in swept)
+        planned = [plan_load(point, services, seed, sweep=sweep, times=times) for point in swept]
+        _require_requests(planned)
+        plans.extend(planned)
     return plans
+
+
+def _require_requests(planned: Sequence[LoadPlan]) -> None:
+    """Refuse an open loop in which nothing is ever due: it would look like a service without faults."""
+    for plan in planned:
+        if plan.open_loop and not any(len(offsets) for offsets in plan.offsets):
+            raise ConfigError(
+                f"load test {plan.name} sends no request: at its rate none is due in a turn",
+                key="load_tests",
+                hint="raise rate or duration_seconds, or take fewer rounds, which divide it",
+            )
