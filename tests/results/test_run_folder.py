@@ -177,3 +177,9 @@ def test_the_environment_knows_the_checkout(tmp_path: Path) -> None:
 
 def test_the_created_time_is_kept_in_utc(tmp_path: Path) -> None:
     assert make(tmp_path).read_manifest().created == WHEN.astimezone(UTC)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="cannot write to .*test_gone: No such file") as caught:
+        RunFolder(tmp_path / "test_gone").write_manifest(manifest("test_gone"))
+    assert caught.value.hint

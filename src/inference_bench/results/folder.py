@@ -60,7 +60,8 @@ class RunFolder:
                 return cls(path)
         except OSError as error:
             raise RunFolderError(
-                f"cannot write to {directory}: {error.strerror}", hint="Choose another place with -o/--output-dir."
+                f"cannot write to {directory}: {error.strerror}",
+                hint="Choose another place with -o/--output-dir, or with --dir of `results import`.",
             ) from error
         raise AssertionError("count() has no end")
 
@@ -115,8 +116,14 @@ class RunFolder:
             raise RunFolderError(f"{path} is damaged: it is not JSON") from error
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest, whole or not at all."""
-        write_atomically(self.file(MANIFEST), manifest.model_dump_json(indent=2).encode() + b"\n")
+        """Replace the manifest, whole or not at all. Raises RunFolderError when the folder cannot be written to."""
+        try:
+            write_atomically(self.file(MANIFEST), manifest.model_dump_json(indent=2).encode() + b"\n")
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot write to {self.path}: {error.strerror or error}",
+                hint="The folder must be yours to write, and its disk must have room.",
+            ) from error
 
     def update(self, change: Callable[[Manifest], Manifest]) -> Manifest:
         """Read, change and write the manifest; return the new one."""
