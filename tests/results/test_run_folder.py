@@ -180,6 +180,6 @@ def test_the_created_time_is_kept_in_utc(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="cannot write to .*test_gone: No such file") as caught:
+    with pytest.raises(RunFolderError, match=r"cannot write to .*test_gone: No such file") as caught:
         RunFolder(tmp_path / "test_gone").write_manifest(manifest("test_gone"))
     assert caught.value.hint
