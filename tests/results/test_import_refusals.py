@@ -151,7 +151,8 @@ def test_what_is_beyond_all_measuring_counts_as_not_told(tmp_path: Path) -> None
     run = import_file(changed(SUMMARY, tmp_path, spoil), tmp_path / "runs")
     summary = read_summary(run.folder)
     assert summary is not None
-    assert [one.metrics["e2e_ms"].p90 for one in summary.tests[0].services.values()] == [None]  # type: ignore[union-attr]
+    (service,) = summary.tests[0].services.values()
+    assert service.metrics["e2e_ms"].model_dump()["p90"] is None
 
 
 def test_marks_on_no_clock_are_left_out_and_told(tmp_path: Path) -> None:
@@ -167,6 +168,12 @@ def test_marks_on_no_clock_are_left_out_and_told(tmp_path: Path) -> None:
 def test_lists_of_unlike_length_are_refused(tmp_path: Path) -> None:
     path = changed(DETAILED, tmp_path, lambda data: data["ttfts"].pop())
     assert "differ in length" in refused(path, tmp_path, ConfigError).message
+
+
+def test_requests_that_are_told_of_and_not_kept_are_said(tmp_path: Path) -> None:
+    run = import_file(changed(DETAILED, tmp_path, lambda data: data.update(num_prompts=1000)), tmp_path / "runs")
+    assert any("it tells of 1,000 requests and keeps" in note for note in run.manifest.notes)
+    assert not any("it tells of" in note for note in import_file(DETAILED, tmp_path / "runs").manifest.notes)
 
 
 def test_runs_that_generated_no_text_are_refused(tmp_path: Path) -> None:

@@ -55,6 +55,9 @@ def _test(run: Node, notes: list[str]) -> ForeignTest:
     detailed = all(key in run for key in _PER_REQUEST)
     if "ttfts" in run and not detailed:
         notes.append("its requests are kept without their start times: only its own figures are taken")
+    kept, told = len(run.items("ttfts")), run.count("num_prompts")
+    if detailed and told is not None and kept != told:
+        notes.append(f"it tells of {told:,} requests and keeps {kept:,}: the figures are of those that are kept")
     completed = run.count("completed") or 0
     failed = run.count("failed")
     if failed is None:
