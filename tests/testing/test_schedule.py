@@ -2,7 +2,14 @@
 
 from inference_bench.api.exchange import Job
 from inference_bench.testing.frames import FrameReader, Stage, encode
-from inference_bench.testing.schedule import FAR_NS, REFUSED_PAUSE_NS, ClosedSchedule, OpenSchedule, schedule_for
+from inference_bench.testing.schedule import (
+    FAR_NS,
+    REFUSED_PAUSE_NS,
+    ClosedSchedule,
+    OpenSchedule,
+    Patience,
+    schedule_for,
+)
 
 
 def stage(users: dict[int, int], *, think: int = 0, stop: int = 0) -> Stage:
@@ -104,3 +111,12 @@ def test_who_is_turned_away_does_not_ask_again_at_once() -> None:
     schedule.ended(first, 200, refused=True)
     assert schedule.due(200 + REFUSED_PAUSE_NS - 1) is None
     assert schedule.due(200 + REFUSED_PAUSE_NS) is not None
+
+
+def test_who_is_turned_away_again_and_again_waits_ever_longer_and_an_answer_ends_that() -> None:
+    patience = Patience(think_ns=150_000_000)
+    waits = [patience.pause_ns(7, refused=True) / 1e6 for _ in range(7)]
+    assert waits == [150, 200, 400, 800, 1600, 2000, 2000]
+    assert patience.pause_ns(8, refused=True) / 1e6 == 150  # each user has a patience of its own
+    assert patience.pause_ns(7, refused=False) / 1e6 == 150
+    assert [patience.pause_ns(7, refused=True) / 1e6 for _ in range(2)] == [150, 200]

@@ -12,9 +12,28 @@ from inference_bench.testing.frames import Stage
 
 FAR_NS = 1 << 62
 LOOKAHEAD_NS = 250_000_000
-# Who is turned away asks again after this pause at the earliest. Without it, a closed loop against a server that
-# refuses connections is a flood of thousands of requests a second, and no user.
+# Who is turned away asks again after this pause at the earliest, and after twice the last one each time it happens
+# again in a row. Without it, a closed loop against a server that refuses is a flood of thousands of requests a second,
+# and no user.
 REFUSED_PAUSE_NS = 100_000_000
+LONGEST_REFUSED_PAUSE_NS = 2_000_000_000
+
+
+class Patience:
+    """How long each user of a closed loop waits before its next request: it thinks, or it was turned away."""
+
+    def __init__(self, think_ns: int) -> None:
+        self._think_ns = think_ns
+        self._pauses: dict[int, int] = {}  # of those who were turned away: how long they waited the last time
+
+    def pause_ns(self, user: int, *, refused: bool) -> int:
+        """Return the pause after a user's request that has just ended; an answer makes it short again."""
+        if not refused:
+            self._pauses.pop(user, None)
+            return self._think_ns
+        pause = min(2 * self._pauses.get(user, REFUSED_PAUSE_NS // 2), LONGEST_REFUSED_PAUSE_NS)
+        self._pauses[user] = pause
+        return max(self._think_ns, pause)
 
 
 class ClosedSchedule:
@@ -22,7 +41,7 @@ class ClosedSchedule:
 
     def __init__(self, stage: Stage) -> None:
         self._stop = stage.stop_ns or FAR_NS
-        self._think = stage.think_ns
+        self._patience = Patience(stage.think_ns)
         self._ready: list[tuple[int, int]] = [(start, user) for user, start in stage.user_starts]
         heapq.heapify(self._ready)
         self._jobs: deque[Job] = deque()
@@ -77,8 +96,7 @@ class ClosedSchedule:
 
     def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:
         """A job's exchange was over then, well or (`refused`) without a proper answer: its user begins to think."""
-        pause = max(self._think, REFUSED_PAUSE_NS) if refused else self._think
-        heapq.heappush(self._ready, (at_ns + pause, job.user))
+        heapq.heappush(self._ready, (at_ns + self._patience.pause_ns(job.user, refused=refused), job.user))
 
     def wanted_soon(self, now: int) -> dict[int, int]:
         """Connections wanted within the look-ahead, by target."""
