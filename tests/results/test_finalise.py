@@ -156,6 +156,14 @@ def test_a_running_run_is_not_recovered(tmp_path: Path) -> None:
         recover(folder)
 
 
+def test_a_folder_of_somebody_else_is_not_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(RunFolderError, match="permission denied"):
+        recover(folder)
+    assert folder.journal.is_dir()
+
+
 def test_an_empty_folder_has_nothing_to_recover(tmp_path: Path) -> None:
     folder = make(tmp_path)
     module.remove_journal(folder)

@@ -4,6 +4,7 @@ Everything streams batch by batch, so memory does not grow with the run. The jou
 replaces it is whole and in place; a kill at any moment leaves a folder on which the same call does all of it again.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifes
     A run that was closed is left as it is; a journal that a kill left beside a complete one's files is removed.
 
     Raises:
-        RunFolderError: the run is still going on, or there is nothing to recover.
+        RunFolderError: the run is still going on, there is nothing to recover, or its folder cannot be written to.
     """
     manifest = folder.read_manifest()
     if shown_status(manifest) == "running":
@@ -83,6 +84,8 @@ def recover(folder: RunFolder, *, summarise: Summarise | None = None) -> Manifes
     if manifest.status == "complete" or (ended and not folder.journal.is_dir()):
         remove_journal(folder)
         return manifest
+    if not os.access(folder.path, os.W_OK | os.X_OK):
+        raise RunFolderError(f"cannot write to {folder.path}: permission denied", hint="It must be yours to write.")
     if not wait_for_writer(folder.journal, seconds=WRITER_SECONDS):
         raise RunFolderError(f"{folder.test_id} is still being written to", hint="Try again in a moment.")
     status: FinalStatus = "failed" if manifest.status == "failed" else "partial"
