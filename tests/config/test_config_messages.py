@@ -77,6 +77,10 @@ ONE_PROBLEM = {
         LOAD + "    requests: 5\n    rate: [2, 1.5]\n",
         "x.yaml:4: load_tests[0].rate: must be a list of different rates in ascending order",
     ),
+    "two rates that would have one name": (
+        LOAD + "    requests: 5\n    rate: [2, 2.0000000000001]\n",
+        "x.yaml:4: load_tests[0].rate: must be a list of different rates in ascending order",
+    ),
     "steps of one rate": (
         LOAD + "    arrivals: steps\n    rate: 2\n    duration_seconds: 5\n",
         "x.yaml:4: load_tests[0].rate: must be a list of two or more rates with steps arrivals",

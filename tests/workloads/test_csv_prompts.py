@@ -80,8 +80,16 @@ def test_any_prompt_survives_csv(
         ("a,b\n1,2\n", "1:1", "the header names no column of prompts"),
         ("prompt,b\nfine,2\nshort\n", "3:1", "this record has 1 columns and the header 2"),
         ('prompt,b\n"two\nlines",2\n , 5\n', "4:1", "the prompt is empty"),
-        ("prompt,max_tokens\nfine,2\nfine,0\n", "3:1", '"max_tokens" must be a whole number from 1'),
-        ("prompt,max_tokens\nfine,-2\n", "2:1", "the output length must be a whole number, not '-2'"),
+        (
+            "prompt,max_tokens\nfine,2\nfine,0\n",
+            "3:1",
+            "a whole number from 1 to 1,000,000, not '0'",
+        ),
+        (
+            "prompt,max_tokens\nfine,-2\n",
+            "2:1",
+            "a whole number from 1 to 1,000,000, not '-2'",
+        ),
         ("prompt,category\nfine," + "x" * 99 + "\n", "2:1", '"category" must be text of one line'),
         ('prompt,b\n"fine"x,2\n', "2:1", "this record is no CSV"),
         ('prompt,b\n"never closed,2\n', "2:1", "this record is no CSV"),

@@ -139,5 +139,7 @@ class LoadTestSettings(BaseModel):
                 raise refuse(
                     f"says nothing beside {self.arrivals} arrivals, which have their own course", "ramp_up_seconds"
                 )
-        elif isinstance(self.rate, tuple) and list(self.rate) != sorted(set(self.rate)):
+        elif isinstance(self.rate, tuple) and (
+            list(self.rate) != sorted(self.rate) or len({f"{rate:.10g}" for rate in self.rate}) < len(self.rate)
+        ):  # ten figures of a rate are in the name of its test
             raise refuse("must be a list of different rates in ascending order", "rate")

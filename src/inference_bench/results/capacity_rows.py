@@ -78,9 +78,10 @@ def limit_words(found: ServiceCapacity, facts: CapacityFacts) -> str:
         why = broken[0].why[0] if broken[0].why else "the promises were broken"
         said = f"broken at {load_text(edge, facts.unit)} in {len(broken)} of {len(judged)} probes ({why})"
         return said if found.limited_by is None else f"{said}; what ended the search: {found.limited_by}"
-    if found.limited_by is not None:
-        return f"no load broke the promises; what ended the search: {found.limited_by}"
-    return "no load broke the promises" if facts.complete else "the search did not run to its end"
+    if not facts.complete:
+        return "the search did not run to its end"
+    broke = "no load broke the promises" if found.value is not None else "no load could be judged"
+    return broke if found.limited_by is None else f"{broke}; what ended the search: {found.limited_by}"
 
 
 def comparison_sentence(facts: CapacityFacts) -> str | None:

@@ -18,7 +18,7 @@ from inference_bench.errors import ConfigError
 from inference_bench.workloads.choices import did_you_mean, shown
 from inference_bench.workloads.items import WorkItem
 from inference_bench.workloads.opened import wrong
-from inference_bench.workloads.prompt_line import LineError, category_of, output_length
+from inference_bench.workloads.prompt_line import MAX_OUTPUT_TOKENS, LineError, category_of
 from inference_bench.workloads.record_file import RecordFile
 
 MAX_RECORD_BYTES = 4 * 1024 * 1024
@@ -164,6 +164,8 @@ def _find(names: Sequence[str], wanted: Sequence[str]) -> int | None:
 def _length(cell: str) -> int | None:
     if not cell:
         return None
-    if not (cell.isascii() and cell.isdigit() and len(cell) <= 9):
-        raise LineError(f"the output length must be a whole number, not {shown(cell)}")
-    return output_length(int(cell))
+    length = int(cell) if cell.isascii() and cell.isdigit() and len(cell) <= 9 else 0
+    if not 1 <= length <= MAX_OUTPUT_TOKENS:
+        problem = f"must be a whole number from 1 to {MAX_OUTPUT_TOKENS:,}, not {shown(cell)}"
+        raise LineError(f"the output length {problem}")
+    return length
