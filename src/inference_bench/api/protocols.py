@@ -126,6 +126,17 @@ class StreamEvent(NamedTuple):
 event_of: Final = partial(tuple.__new__, StreamEvent)
 
 
+class TextRun(NamedTuple):
+    """Events of consecutive pieces, one to a piece, that tell answer text (it may be empty), tokens and nothing else.
+
+    `first_tokens` is the count of the first of them, `tokens` the count of each that follows; None where none is told.
+    """
+
+    texts: list[str]
+    first_tokens: int | None
+    tokens: int | None
+
+
 class ResponseDecoder(Protocol):
     """Reads the body of one answer, piece by piece, in the order it arrived.
 

@@ -5,9 +5,8 @@ or after a live request); nothing in it looks at a clock.
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from operator import sub
 
 from inference_bench.api.exchange import RawExchange
@@ -18,7 +17,9 @@ from inference_bench.api.protocols import (
     ServerTimes,
     StreamError,
     StreamEvent,
+    TextRun,
     Usage,
+    event_of,
 )
 
 SIMULATED_HEADER = "x-simulated-engine"
@@ -26,6 +27,16 @@ UNKNOWN_TOKENS = -1
 MOST_TOKENS = 2**15 - 1  # what the column holds
 MAX_MESSAGE = 300
 _Piece = tuple[Sequence[StreamEvent], int, int]  # the events one read completed, its arrival and read stamps
+_FeedTexts = Callable[[Sequence[bytes]], TextRun | None]
+# Pieces are tried as a run of texts, many at a time, and fed one by one between two trials. Both lengths follow what
+# came of the last trial: a stream of one form is read in a few runs, and one that has none pays for few trials.
+_FIRST_DETOUR = 2  # a role and a text
+_MOST_DETOUR = 64
+_FIRST_TRIAL = 64
+_LEAST_TRIAL = 8
+_MOST_TRIAL = 256
+_WORTH_IT = 8  # fewer pieces are as cheap one by one
+_LAST_WORDS = 3  # finish reason, usage and end mark: seldom of the form, and a run that is equal as a whole is cheaper
 
 
 @dataclass(slots=True)
@@ -104,32 +115,70 @@ class _Reader:
         self._keep_text = keep_text
         self._sample_chars = sample_chars
         self._done = False
+        self._sizes: list[int] = []
+        self._counts: list[int] = []
+        self._samples: list[str] = []
+        self._room = sample_chars
+        self._carried = 0  # tokens of textless events; they belong to the next chunk that shows text
+        self._answered = False  # answer text was seen (to tell reasoning first from answer first)
+        self._previous_read = raw.sent_ns
 
     def run(self) -> None:
         raw = self._raw
-        pieces = zip(map(self._decoder.feed, raw.pieces), raw.arrivals, raw.reads, strict=True)
-        self._walk(chain(pieces, self._tail()))
+        size = len(raw.pieces)
+        feed_texts: _FeedTexts | None = getattr(self._decoder, "feed_texts", None)
+        at, detour, trial = 0, _FIRST_DETOUR, _FIRST_TRIAL
+        while at < size:
+            stop = size if feed_texts is None or size - at < detour + _WORTH_IT else at + detour
+            feeding = map(self._decoder.feed, raw.pieces[at:stop])
+            self._walk(zip(feeding, raw.arrivals[at:stop], raw.reads[at:stop], strict=True))
+            at = stop
+            if feed_texts is not None and at < size - _LAST_WORDS:
+                taken = self._take(feed_texts(raw.pieces[at : min(at + trial, size - _LAST_WORDS)]), at)
+                detour = 1 if taken >= _WORTH_IT else min(2 * detour, _MOST_DETOUR)
+                trial = min(max(2 * taken, _LEAST_TRIAL), _MOST_TRIAL)
+                at += taken
+        # What the decoder still held when the pieces were over has the stamps of the last one.
+        events = self._decoder.finish()
+        if size:
+            self._walk([(events, raw.arrivals[-1], raw.reads[-1])])
+        self._close()
         self._judge()
 
-    def _tail(self) -> Iterator[_Piece]:
-        """Yield what the decoder still held when the pieces were over, under the stamps of the last one."""
-        events = self._decoder.finish()
-        if self._raw.arrivals:
-            yield events, self._raw.arrivals[-1], self._raw.reads[-1]
+    def _take(self, run: TextRun | None, start: int) -> int:
+        """Fill the columns with a run of texts, the first of them piece `start`; return how many there are.
+
+        As `_walk` does with events that tell a text alone, after the first answer text and with no tokens carried.
+        """
+        if run is None:
+            return 0
+        raw, reading, texts = self._raw, self._reading, run.texts
+        stop = start + len(texts)
+        if self._carried or not self._answered or "" in texts:
+            self._walk(zip(_events(run), raw.arrivals[start:stop], raw.reads[start:stop], strict=True))
+            return len(texts)
+        sizes = list(map(len, texts))
+        reading.chunks.arrivals += raw.arrivals[start:stop]
+        reading.chunks.reads += raw.reads[start:stop]
+        self._sizes += sizes
+        self._counts.append(UNKNOWN_TOKENS if run.first_tokens is None else run.first_tokens)
+        self._counts += [UNKNOWN_TOKENS if run.tokens is None else run.tokens] * (len(texts) - 1)
+        if self._room > 0:
+            self._samples += texts
+            self._room -= sum(sizes)
+        if self._keep_text:
+            reading.texts += texts
+            reading.reasoning += [""] * len(texts)
+        return len(texts)
 
     def _walk(self, pieces: Iterable[_Piece]) -> None:
-        """Fill the columns, and take the marks that hang on order. Every token comes by here: locals, and few calls."""
+        """Fill the columns, and take the marks that hang on order. Many tokens come by here: locals, and few calls."""
         reading = self._reading
         keep_text = self._keep_text
         arrivals: list[int] = []
         reads: list[int] = []
-        sizes: list[int] = []
-        counts: list[int] = []
-        sample: list[str] = []
-        room = self._sample_chars
-        carried = 0  # tokens of textless events; they belong to the next chunk that shows text
-        answered = False  # answer text was seen (to tell reasoning first from answer first)
-        previous_read = self._raw.sent_ns
+        sizes, counts = self._sizes, self._counts
+        room, carried, answered, previous_read = self._room, self._carried, self._answered, self._previous_read
         for events, arrival, read in pieces:
             if not sizes and events:
                 self._begin(arrival, previous_read)
@@ -145,7 +194,7 @@ class _Reader:
                     counts.append(UNKNOWN_TOKENS if tokens is None else tokens + carried)
                     carried = 0
                     if room > 0:
-                        sample.append(thought + text)
+                        self._samples.append(thought + text)
                         room -= sizes[-1]
                     if keep_text:
                         reading.texts.append(text)
@@ -157,8 +206,9 @@ class _Reader:
             if len(events) > 1:
                 self._merge(events, len(sizes))
             previous_read = read
-        reading.sample = "".join(sample)[: self._sample_chars]
-        self._close(arrivals, reads, sizes, counts)
+        reading.chunks.arrivals.fromlist(arrivals)
+        reading.chunks.reads.fromlist(reads)
+        self._room, self._carried, self._answered, self._previous_read = room, carried, answered, previous_read
 
     def _begin(self, arrival: int, previous_read: int) -> None:
         """Take the marks of a piece that may be the first with text; a later one then puts the second mark right."""
@@ -176,15 +226,14 @@ class _Reader:
             merged.extend(bytes(chunks_so_far - texts - len(merged)))
             merged.extend(b"\x01" * texts)
 
-    def _close(self, arrivals: list[int], reads: list[int], sizes: list[int], counts: list[int]) -> None:
+    def _close(self) -> None:
         """Keep the columns and take the marks that they tell."""
         reading = self._reading
+        chunks, sizes, counts = reading.chunks, self._sizes, self._counts
+        reading.sample = "".join(self._samples)[: self._sample_chars]
         if not sizes:
             reading.first_token_after_ns = None
             return
-        chunks = reading.chunks
-        chunks.arrivals.fromlist(arrivals)
-        chunks.reads.fromlist(reads)
         chunks.sizes.fromlist(sizes)
         try:
             chunks.tokens.fromlist(counts)
@@ -194,15 +243,15 @@ class _Reader:
         merged = chunks.merged
         merged.extend(bytes(len(sizes) - len(merged)))
         reading.text_chars = sum(sizes)
-        reading.first_token_ns = arrivals[0]
-        reading.first_token_read_ns = reads[0]
+        reading.first_token_ns = chunks.arrivals[0]
+        reading.first_token_read_ns = chunks.reads[0]
         reading.first_token_merged = merged[0] == 1
-        reading.last_token_ns = arrivals[-1]
-        reading.last_token_read_ns = reads[-1]
+        reading.last_token_ns = chunks.arrivals[-1]
+        reading.last_token_read_ns = chunks.reads[-1]
         if counts[0] >= 0:
             reading.first_chunk_tokens = counts[0]
-        if len(arrivals) > 1:
-            reading.stall_ns = max(map(sub, arrivals[1:], arrivals))
+        if len(sizes) > 1:
+            reading.stall_ns = max(map(sub, chunks.arrivals[1:], chunks.arrivals))
 
     def _note(
         self,
@@ -237,3 +286,9 @@ class _Reader:
             reading.error = StreamError(ErrorClass.EMPTY, "the answer ended well but held no text")
         else:
             reading.ok = True
+
+
+def _events(run: TextRun) -> Iterator[Sequence[StreamEvent]]:
+    """Yield the events of a run as the pieces brought them."""
+    for number, text in enumerate(run.texts):
+        yield (event_of((text, "", run.tokens if number else run.first_tokens, None, None, False, None, None)),)

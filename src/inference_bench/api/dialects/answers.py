@@ -11,7 +11,7 @@ import orjson
 
 from inference_bench.api.dialects.errors import JsonObject, excerpt, malformed, odd_chunk, told_error
 from inference_bench.api.dialects.template import TextTemplate
-from inference_bench.api.protocols import ErrorClass, StreamError, StreamEvent
+from inference_bench.api.protocols import ErrorClass, StreamError, StreamEvent, TextRun
 from inference_bench.api.streaming import DEFAULT_LIMIT, NdjsonDecoder, NdjsonLine, SseDecoder, SseEvent
 
 Reader = Callable[[JsonObject], StreamEvent]
@@ -84,6 +84,13 @@ class StreamedAnswer:
         if quick is not None:
             quick.learn(payload, event)
         return (event,)
+
+    def feed_texts(self, pieces: Sequence[bytes]) -> TextRun | None:
+        """Take the first few of these pieces at once, if they are alike; `feed` would make the same events of them.
+
+        None when the first has to be fed; what is behind the pieces that were taken is not touched.
+        """
+        return None if self._quick is None else self._quick.read_run(pieces)
 
     def finish(self) -> Sequence[StreamEvent]:
         """Say that the body has ended; return the event a missing final newline held back.
