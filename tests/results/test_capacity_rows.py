@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_bench.results.capacity import ServiceCapacity
+from inference_bench.results.capacity import ServiceCapacity, capacity_words
 from inference_bench.results.capacity_rows import (
     apart,
     at_capacity,
@@ -45,6 +45,14 @@ def test_a_search_that_no_load_ended_says_what_did() -> None:
     assert limit_words(capacity(64, 64, None, probe(64, kept=True)), FOUND) == "no load broke the promises"
     cut = facts({"vllm": capacity(4, 4, None, probe(4, kept=True))}, complete=False)
     assert limit_words(cut.services["vllm"], cut) == "the search did not run to its end"
+
+
+def test_an_edge_of_few_requests_is_called_rough_and_one_that_was_never_judged_is_no_edge() -> None:
+    rough = capacity(2, 2, 3, probe(2, kept=True), probe(3, kept=False, sent=40), probe(3, kept=False, sent=6))
+    assert limit_words(rough, FOUND).endswith("; a rough answer: 20 requests or more make a probe, one had 6")
+    void = capacity(None, None, None, probe(1, kept=None)).model_copy(update={"limited_by": "too few requests"})
+    assert limit_words(void, FOUND) == "no load could be judged; what ended the search: too few requests"
+    assert capacity_words(void, "users") == "not known"
 
 
 def test_intervals_that_do_not_overlap_are_compared() -> None:

@@ -17,6 +17,7 @@ from inference_bench.metrics.capacity import REPEATS, RESOLUTION, CapacitySearch
 from inference_bench.orchestration.capacity_plan import first_load, probe_plan, promise_of, unit_of
 from inference_bench.orchestration.run_plan import RunPlan, planned_test
 from inference_bench.results.capacity import RULE, CapacityFacts, ProbeFacts, ServiceCapacity, capacity_words
+from inference_bench.results.capacity_rows import load_text
 from inference_bench.results.finalise import probe_run, remove_interim
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.gates import promises_of
@@ -118,17 +119,15 @@ class FindCapacity:
         measured = await asyncio.to_thread(_measured, self._folder, plan)
         probe = judge_probe(measured, one.name, promise, load, round_no)
         one.probes.append(probe)
-        self._tell(f"{test.name}: {one.name} at {load:g} {unit_of(test)}: {_outcome(probe)}")
+        self._tell(f"{test.name}: {one.name} at {load_text(load, unit_of(test))}: {_outcome(probe)}")
         if probe.kept is not None:
             one.search.record(load, kept=probe.kept)
         elif probe.too_few:
             one.search.cannot_offer(load)  # as many would be sent if it was made again
-            one.limited_by = (
-                f"too few requests at {load:g} {unit_of(test)} ({'; '.join(probe.why)}): probes must last longer"
-            )
+            one.limited_by = f"too few requests at {load_text(load, unit_of(test))} ({'; '.join(probe.why)}): probes must last longer"
         elif sum(tried.load == load and tried.kept is None for tried in one.probes) >= _TRIES_OF_AN_INVALID_PROBE:
             one.search.cannot_offer(load)
-            one.limited_by = f"this client at {load:g} {unit_of(test)}: {'; '.join(probe.why)}"
+            one.limited_by = f"this client at {load_text(load, unit_of(test))}: {'; '.join(probe.why)}"
         return False
 
     def _keep(

@@ -13,6 +13,7 @@ from inference_bench.results.summary_view import MISSING, number
 
 HEADS: Final = ("Capacity", "Interval", "Requests/s", "Output tokens/s", "TTFT p50, ms", "Probes")
 _FIGURES: Final = ("requests_per_s", "output_tokens_per_s", "ttft_p50_ms")
+_FEW: Final = 20  # requests in a probe: below, one request more or less that kept the limits is over five percent
 NOTHING_TO_RANK: Final = "only capacities were searched for; their intervals say who carries more"
 
 
@@ -77,7 +78,11 @@ def limit_words(found: ServiceCapacity, facts: CapacityFacts) -> str:
         broken = [probe for probe in judged if probe.kept is False]
         why = broken[0].why[0] if broken[0].why else "the promises were broken"
         said = f"broken at {load_text(edge, facts.unit)} in {len(broken)} of {len(judged)} probes ({why})"
-        return said if found.limited_by is None else f"{said}; what ended the search: {found.limited_by}"
+        said = said if found.limited_by is None else f"{said}; what ended the search: {found.limited_by}"
+        fewest = min(probe.sent for probe in judged)
+        return (
+            f"{said}; a rough answer: {_FEW} requests or more make a probe, one had {fewest}" if fewest < _FEW else said
+        )
     if not facts.complete:
         return "the search did not run to its end"
     broke = "no load broke the promises" if found.value is not None else "no load could be judged"

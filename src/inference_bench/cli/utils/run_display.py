@@ -196,9 +196,11 @@ def describe(test: object) -> str:
         return f"{counted(test.blocks, 'block')}, one request at a time"
     if isinstance(test, LoadTestSettings):
         from inference_bench.orchestration.capacity_plan import first_load, unit_of  # noqa: PLC0415
+        from inference_bench.results.capacity_rows import load_text  # noqa: PLC0415
 
-        most = "users" if test.arrivals == "closed" else f"{test.arrivals} rate"
-        return f"the most {most} that keep the promises, searched from {first_load(test):g} {unit_of(test)}"
+        closed = test.arrivals == "closed"
+        most = "the most users that keep" if closed else f"the highest {test.arrivals} rate that keeps"
+        return f"{most} the promises, searched from {load_text(first_load(test), unit_of(test))}"
     assert isinstance(test, LoadPlan)
     load = test.settings
     who = counted(test.users or 0, "user") if not test.open_loop else f"{load.arrivals} {rate_words(test)}"
