@@ -87,11 +87,12 @@ def test_what_ended_a_second_before_the_kill_is_kept(killed: list[Killed], momen
     journalled = count_requests(one.folder / "journal")
     assert journalled > 0
 
-    listed = json.loads(run("results", "--json", cwd=one.cwd).out)["runs"]
-    assert [(entry["status"], entry["requests_in_journal"]) for entry in listed] == [("partial", journalled)]
-    shown = run("results", "show", one.folder.name, cwd=one.cwd)
-    assert shown.code == 0, shown.said()
-    assert f"its journal holds {journalled} requests: `results recover` saves them" in shown.out
+    if moment < 2:  # one whose children were killed too, and one whose were not: how it is shown is no matter of time
+        listed = json.loads(run("results", "--json", cwd=one.cwd).out)["runs"]
+        assert [(entry["status"], entry["requests_in_journal"]) for entry in listed] == [("partial", journalled)]
+        shown = run("results", "show", one.folder.name, cwd=one.cwd)
+        assert shown.code == 0, shown.said()
+        assert f"its journal holds {journalled} requests: `results recover` saves them" in shown.out
 
     recovered = run("results", "recover", one.folder.name, cwd=one.cwd)
     assert recovered.code == 0, recovered.said()
