@@ -124,7 +124,8 @@ class FindCapacity:
             one.search.record(load, kept=probe.kept)
         elif probe.too_few:
             one.search.cannot_offer(load)  # as many would be sent if it was made again
-            one.limited_by = f"too few requests at {load_text(load, unit_of(test))} ({'; '.join(probe.why)}): probes must last longer"
+            few = f"too few requests at {load_text(load, unit_of(test))} ({'; '.join(probe.why)})"
+            one.limited_by = f"{few}: probes must last longer"
         elif sum(tried.load == load and tried.kept is None for tried in one.probes) >= _TRIES_OF_AN_INVALID_PROBE:
             one.search.cannot_offer(load)
             one.limited_by = f"this client at {load_text(load, unit_of(test))}: {'; '.join(probe.why)}"
