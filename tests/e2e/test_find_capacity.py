@@ -23,9 +23,9 @@ class Search(NamedTuple):
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    """An answer takes more than a second: who waits for a place in the batch breaks the promise by far."""
+    """An answer takes half a second: who waits for a place in the batch breaks the promise by far."""
     cwd = tmp_path_factory.mktemp("capacity")
-    chat = users("chat", 1, duration_seconds=0.7, max_tokens=40)
+    chat = users("chat", 1, duration_seconds=0.45, max_tokens=25)
     write_config(cwd / "c.yaml", slo=PROMISE, load_tests=[chat, users("other", 2, requests=4)])
     with SimulatorProcess(ENGINES) as simulator:
         urls = [word for name in ("one", "two") for word in ("--url", f"vllm/{name}={simulator.urls[name]}")]
