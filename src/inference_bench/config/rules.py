@@ -4,7 +4,7 @@ Rules that hold between several keys of a section live beside that section in `m
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic_core import PydanticCustomError
@@ -109,25 +109,6 @@ def port_problem(parts: SplitResult) -> str | None:
         return f"has a host that cannot be read; {_BRACKETS}" if place.count(":") > 1 and place[:1] != "[" else _NO_PORT
 
 
-def word(allowed: Collection[str], later: Collection[str]) -> "WordRule":
-    """Return a validator for one of the `allowed` words that says of the `later` ones that they are still to come."""
-    return WordRule(tuple(allowed), tuple(later))
-
-
-class WordRule:
-    """Runs before the type's own check, which names the allowed words of any other value."""
-
-    def __init__(self, allowed: tuple[str, ...], later: tuple[str, ...]) -> None:
-        self.allowed = allowed
-        self.later = later
-
-    def __call__(self, value: object) -> object:
-        """Return the value, or raise when it is a word that is not available yet."""
-        if isinstance(value, str) and value in self.later:
-            raise refuse(f"{value} is not available yet; available: {', '.join(self.allowed)}")
-        return value
-
-
 def one_or_list(value: object) -> str:
     """Tell a single number from a list of them, for a key that takes either."""
     return "list" if isinstance(value, list | tuple) else "one"
@@ -138,20 +119,6 @@ def ascending(values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)):
         raise refuse("must be a list of different numbers in ascending order")
     return values
-
-
-class NotYet:
-    """Refuses any value but the default for a key that nothing would use."""
-
-    def __init__(self, default: object, reason: str) -> None:
-        self.default = default
-        self.reason = reason
-
-    def __call__(self, value: object) -> object:
-        """Return the default, or raise with the reason."""
-        if value is not None and (value != self.default or isinstance(value, bool) != isinstance(self.default, bool)):
-            raise refuse(self.reason)
-        return value
 
 
 def first_repeated(names: Iterable[str | None]) -> tuple[int, str] | None:

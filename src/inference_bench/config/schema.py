@@ -53,11 +53,6 @@ def may_be_null(path: KeyPath) -> bool:
     return types.NoneType in _alternatives(parent.model_fields[path[-1]].annotation)
 
 
-def only_null(path: KeyPath) -> bool:
-    """Whether the key at a path takes no value yet: it is known, and refused with the reason."""
-    return _annotation_at(path) is types.NoneType
-
-
 def all_keys() -> Iterator[KeyPath]:
     """Yield the path of every key of every section; list items have the index 0."""
     yield from _walk(())

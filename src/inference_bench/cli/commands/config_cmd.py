@@ -89,15 +89,12 @@ def _show(loaded: "LoadedSettings") -> None:
 
     from inference_bench.config.loader import flat_values, redacted_config  # noqa: PLC0415
     from inference_bench.config.provenance import dotted  # noqa: PLC0415
-    from inference_bench.config.schema import only_null  # noqa: PLC0415
 
     shown = table("key", "value", "from")
     shown.columns[0].no_wrap = True
     values: dict[str, str] = {}
     section: tuple[str | int, ...] | None = None
     for path, value in flat_values(redacted_config(loaded.settings)).items():
-        if only_null(path):
-            continue
         if path[:-1] != section:
             section = path[:-1]
             if len(path) > 1:
