@@ -154,7 +154,7 @@ def run_with_journal(
             add_stream(journal, seq, arrivals, [1] * len(arrivals))
         for row in rows:
             journal.add_request(row_values(row))
-        journal.add_worker_sample((0, ZERO_NS, 5, 1, 2, 0, 0, 1, 1))
+        journal.add_worker_sample((0, ZERO_NS, 5, 1, 2, 0, 0, 1, 1, 2, 0, 0))
     return folder
 
 

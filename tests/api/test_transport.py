@@ -2,6 +2,7 @@
 
 import select
 import socket
+import threading
 import ssl
 import struct
 import subprocess
@@ -87,25 +88,48 @@ def test_marks_are_in_order_and_the_connection_is_reused() -> None:
 def test_kernel_stamps_belong_to_the_arrival_and_not_to_the_read() -> None:
     """The reader sleeps while a chunk lies in the kernel: the stamp is early, the read late, both kept."""
     assert kernel_stamps_work()
+    written, was_read = threading.Event(), threading.Event()
 
     def script(sock: socket.socket, _number: int) -> None:
         read_request(sock)
         sock.sendall(HEAD + chunk(event("x", "stop")))
-        time.sleep(0.5)
+        written.set()
+        assert was_read.wait(20)
         sock.sendall(chunk(DONE) + END)
 
     with serving(script) as server:
-        transport = Transport([resolve(endpoint(server))], Timeouts(5, 5, 10), stamps=True)
+        transport = Transport(
+            [resolve(endpoint(server))], Timeouts(5, 20, 30), stamps=True, tap=lambda *_: was_read.set()
+        )
         transport.submit(Job(0, 0, payload()))
         while not transport.open_sockets or transport.opening:
             transport.poll(time.monotonic_ns() + 10_000_000)
-        time.sleep(0.3)
+        assert written.wait(20)
+        time.sleep(0.2)
         while transport.in_flight:
             transport.poll(time.monotonic_ns() + 20_000_000)
         raw = transport.finished[0]
         transport.close()
     assert raw.reads[0] - raw.arrivals[0] > 100_000_000
     assert raw.sent_ns < raw.arrivals[0]
+    assert transport.unstamped == 0
+
+
+def test_the_first_answer_of_all_brings_a_stamp() -> None:
+    """The kernel stamps only while somebody asks: without a socket that stays, every other first answer had none."""
+
+    def script(sock: socket.socket, _number: int) -> None:
+        read_request(sock)
+        good_answer(sock)
+
+    for _ in range(20):
+        with serving(script) as server:
+            transport = Transport([resolve(endpoint(server))], Timeouts(5, 20, 30), stamps=True)
+            transport.submit(Job(0, 0, payload()))
+            while transport.in_flight:
+                transport.poll(time.monotonic_ns() + 20_000_000)
+            transport.close()
+        assert (transport.reads > 0, transport.unstamped) == (True, 0)
 
 
 def test_without_kernel_stamps_the_clock_at_the_read_stands_in() -> None:

@@ -35,7 +35,18 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest
 
 
 def test_every_value_metric_and_sign_is_explained(command: Command) -> None:
-    names = [*METRICS, *VALUES, "send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall"]
+    names = [
+        *METRICS,
+        *VALUES,
+        "send_lag",
+        "rate",
+        "merged_reads",
+        "worker_wait",
+        "clock_step",
+        "window",
+        "stall",
+        "unstamped",
+    ]
     names += ["better", "equivalent", "no_difference_shown", "not_comparable", "needed_n", "garbled", "short"]
     names += ["phases", "calibration", "omission", "near", "not_watched"]
     names += [f"errors.{kind}" for kind in ErrorClass]
@@ -97,6 +108,7 @@ LIMITS = {
     "clock_step": ("over 1 ms", "over 10 ms", {"clock_step_ms": (1.1, 10.1)}),
     "window": ("under 80 %", "under 50 %", {"window_over_asked": (0.79, 0.49)}),
     "stall": ("over 100 ms", "over 500 ms", {"longest_stall_ms": (101.0, 501.0)}),
+    "unstamped": ("over 1 %", "over 5 %", {"unstamped_share": (0.011, 0.051)}),
 }
 
 

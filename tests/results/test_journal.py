@@ -20,7 +20,7 @@ from inference_bench.results.journal import JournalWriter, ServerJournal, count_
 from inference_bench.results.schema import PART_COLUMNS, Part
 from run_records import add_stream, request, row_values
 
-SAMPLE = (0, 10, 20, None, None, 0, 0, 3, 4)
+SAMPLE = (0, 10, 20, None, None, 0, 0, 3, 4, 7, None, 0)
 
 
 def rows_of(directory: Path, part: Part) -> list[dict[str, object]]:

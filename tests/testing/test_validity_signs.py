@@ -12,7 +12,7 @@ from inference_bench.testing.signs import workers_view
 from inference_bench.testing.validity import Facts, judge, signs_of
 from run_records import at
 
-SIGNS = ["send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall"]
+SIGNS = ["send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall", "unstamped"]
 LEVELS = ("valid", "suspect", "invalid")
 FACTS = {
     "send_lag_p99_ms": 0,
@@ -22,6 +22,7 @@ FACTS = {
     "clock_step_ms": 4,
     "window_over_asked": 5,
     "longest_stall_ms": 6,
+    "unstamped_share": 7,
 }
 
 
@@ -64,6 +65,7 @@ def test_a_worse_value_is_never_judged_better(name: str, low: float, more: float
         ("clock_step_ms", 0.85, 0.7),
         ("window_over_asked", 0.83, 0.9),
         ("longest_stall_ms", 85.0, 70.0),
+        ("unstamped_share", 0.009, 0.007),
     ],
 )
 def test_a_sign_within_a_fifth_of_its_limit_is_near_and_no_verdict(name: str, near: float, far: float) -> None:
@@ -126,3 +128,22 @@ def test_a_kernel_that_tells_no_waiting_is_said_so_and_late_wake_ups_stand_for_i
     assert untold.longest_stall_ms == 7.0
     outside = workers_view(worker_samples([(10, 0.0, 0.0, 0), (900, 0.0, 0.0, 0)]), bounds)
     assert (outside.schedstat, outside.wait_share, outside.longest_stall_ms) == (None, None, None)
+
+
+def test_reads_without_a_stamp_and_answers_that_wait_are_told_of_all_workers() -> None:
+    bounds = [(at(0) or 0, at(1000) or 0)]
+    rows = []
+    for worker, (reads, bare, unsent) in enumerate([(300, 0, 5), (100, 12, 7_000)]):
+        for when, share in ((0, 0), (1000, 1)):
+            rows.append(
+                {"worker": worker, "at_ns": at(when), "wall_offset_ns": 5, "run_ns": None, "late_ns": 0,
+                 "wait_ns": None, "longest_stall_ns": 0, "in_flight": 1, "open_sockets": 1, "reads": 50 + share * reads,
+                 "unstamped": share * bare, "unsent_bytes": share * unsent}
+            )  # fmt: skip
+    samples = pa.Table.from_pylist(rows, schema=journal_schema("workers"))
+    view = workers_view(samples, bounds)
+    assert view.unstamped_share == pytest.approx(12 / 400)
+    assert view.unsent_bytes == 7_000
+    earlier = workers_view(samples.drop_columns(["reads", "unstamped", "unsent_bytes"]), bounds)
+    assert (earlier.unstamped_share, earlier.unsent_bytes) == (None, None)
+    assert earlier.wait_share == view.wait_share

@@ -15,6 +15,8 @@ SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h; not exported by the socket m
 STAMP_FORMAT: Final = struct.Struct("@qq")  # struct timespec: seconds, nanoseconds
 STAMP_SPACE: Final = socket.CMSG_SPACE(STAMP_FORMAT.size) if hasattr(socket, "CMSG_SPACE") else 0
 
+_PATIENCE_NS: Final = 1_000_000_000
+
 monotonic_ns = time.monotonic_ns
 
 
@@ -57,19 +59,48 @@ def enable_kernel_stamps(sock: socket.socket) -> bool:
     return True
 
 
+class KernelStamps:
+    """Keeps the kernel's receive stamps on for as long as it is open: a socket that asks for them and is never used.
+
+    Linux stamps only while some socket asks, and turns stamping on and off in the background, some milliseconds after
+    the first asks or the last is closed. Without one that stays, the first answers of a test bring no stamp.
+    `ready` says whether stamps were seen to come.
+    """
+
+    __slots__ = ("_keeper", "ready")
+
+    def __init__(self) -> None:
+        self._keeper: socket.socket | None = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.ready = enable_kernel_stamps(self._keeper) and _stamps_come()
+
+    def close(self) -> None:
+        """Let go of the stamps."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+
 def kernel_stamps_work() -> bool:
     """Try it over a loopback TCP connection: whether recvmsg really brings a plausible stamp here."""
+    stamps = KernelStamps()
+    stamps.close()
+    return stamps.ready
+
+
+def _stamps_come() -> bool:
+    """Send segments over a loopback TCP connection until one brings a stamp; False when none has after a second."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as left:
         right, _ = server.accept()
         with right:
             if not enable_kernel_stamps(left):
                 return False
-            # The kernel turns stamping on a moment after the first socket asks, so early segments may lack one.
-            for _ in range(20):
+            patience = time.monotonic_ns() + _PATIENCE_NS
+            while True:
                 right.send(b"x")
                 _, ancillary, _, _ = left.recvmsg(16, STAMP_SPACE)
                 if ancillary and ancillary[0][1] == SO_TIMESTAMPNS and len(ancillary[0][2]) == STAMP_FORMAT.size:
                     seconds, nanoseconds = STAMP_FORMAT.unpack(ancillary[0][2])
                     return bool(abs(seconds * 1_000_000_000 + nanoseconds - time.time_ns()) < 1_000_000_000)
+                if time.monotonic_ns() > patience:
+                    return False
                 time.sleep(0.005)
-    return False

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
-from inference_bench.api.clock import SO_TIMESTAMPNS, STAMP_FORMAT, STAMP_SPACE, WallAnchor
+from inference_bench.api.clock import SO_TIMESTAMPNS, STAMP_FORMAT, STAMP_SPACE, KernelStamps, WallAnchor
 from inference_bench.api.connection import BUFFER, VIEW, Connection, State, reason
 from inference_bench.api.connection_pool import ConnectionPool
 from inference_bench.api.deadlines import expired
@@ -35,13 +35,15 @@ class Transport:
     """A single-threaded loop over all connections of one worker.
 
     `finished` collects exchanges that ended, well or badly, in the order they ended. `tap`, when set, is called with
-    (exchange, piece, arrival_ns) after each piece of body content was stamped.
+    (exchange, piece, arrival_ns) after each piece of body content was stamped. `reads` counts what was read of answers;
+    `unstamped` those of them that should have brought a kernel stamp and did not: the clock at the read stood in.
     """
 
     def __init__(self, targets: Sequence[Target], timeouts: Timeouts, *, stamps: bool, tap: Tap | None = None) -> None:
         self._timeouts = timeouts
         self._tap = tap
         self._poller = Poller()
+        self._stamps = KernelStamps() if stamps else None
         self._pool = ConnectionPool(targets, self._poller, stamps=stamps)
         self._watches: dict[int, Watch] = {}
         self._waiting: list[deque[RawExchange]] = [deque() for _ in targets]
@@ -52,6 +54,7 @@ class Transport:
         self.finished: list[RawExchange] = []
         self.in_flight = 0
         self.reads = 0
+        self.unstamped = 0
 
     # -- what the owner of the loop calls ------------------------------------------------------------------------
 
@@ -139,6 +142,8 @@ class Transport:
         """Close everything; what was in flight is reported as interrupted."""
         self.abandon("closed")
         self._poller.close()
+        if self._stamps is not None:
+            self._stamps.close()
 
     # -- connections ---------------------------------------------------------------------------------------------
 
@@ -274,6 +279,8 @@ class Transport:
         if ancillary and ancillary[0][1] == SO_TIMESTAMPNS:
             seconds, nanoseconds = _unpack_stamp(ancillary[0][2])
             arrival = seconds * _NANOSECONDS + nanoseconds - self.anchor.offset_ns
+        elif count and connection.stamped:
+            self.unstamped += 1
         connection.last_activity_ns = now
         self.reads += 1
         exchange.bytes_received += count

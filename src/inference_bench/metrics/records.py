@@ -101,6 +101,9 @@ WORKER_SAMPLE_COLUMNS: tuple[Column, ...] = (
     Column("longest_stall_ns", "int64", False, "longest single lateness since the last sample"),
     Column("in_flight", "int32", False, "requests in flight"),
     Column("open_sockets", "int32", False, "connections open"),
+    Column("reads", "int64", True, "reads of answers so far"),
+    Column("unstamped", "int64", True, "of those, reads without the kernel stamp that was asked for; null: none was"),
+    Column("unsent_bytes", "int64", True, "most bytes that waited for the decoder since the last sample"),
 )
 
 SERVER_SAMPLE_COLUMNS: tuple[Column, ...] = (

@@ -202,6 +202,12 @@ TERMS: Final[Mapping[str, Explained]] = {
     "stall": _sign(
         "the longest time at a stretch that a worker could not run", "over 100 ms", "over 500 ms", "no samples"
     ),
+    "unstamped": _sign(
+        "reads of answers without the kernel stamp that was asked for: the time of the read stood in",
+        "over 1 %",
+        "over 5 %",
+        "this system has no kernel stamps, or nothing was read",
+    ),
     "phases": Explained(
         "trust",
         "a service's requests of the warm-up, the ramp, the steady window and after it, and how long each lasted. Only "

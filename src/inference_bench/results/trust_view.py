@@ -13,6 +13,7 @@ SIGN_NAMES: Final = {
     "clock_step": "clock",
     "window": "window",
     "stall": "stall",
+    "unstamped": "stamps",
 }
 
 

@@ -12,6 +12,7 @@ from inference_bench.metrics.phases import phases_of
 from inference_bench.results.manifest import Manifest, PlannedTest
 from inference_bench.results.summary import Validity
 from inference_bench.results.trust import CalibrationFacts, OmissionFacts, PhaseFacts, SignFacts, Silence, WatchFacts
+from inference_bench.testing.outlet import MOST_UNSENT_BYTES
 from inference_bench.testing.signs import Bounds, WorkersView, send_lags_ms, sent_over_asked, workers_view
 from inference_bench.testing.validity import NEAR, Facts, Finding, Judgement, judge, worst
 
@@ -54,6 +55,7 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
         clock_step_ms=workers.clock_step_ms,
         window_over_asked=calculator.window_seconds / asked if asked else None,
         longest_stall_ms=workers.longest_stall_ms,
+        unstamped_share=workers.unstamped_share,
     )
     judgement = with_calibration(judge(facts), evidence.manifest.trust.calibration.get(evidence.test.name))
     watch = evidence.manifest.trust.watch.get(evidence.test.name)
@@ -61,7 +63,7 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
         verdict=judgement.verdict,
         reasons=tuple(judgement.reasons),
         signs=tuple(SignFacts.model_validate(sign, from_attributes=True) for sign in judgement.signs),
-        near=(*judgement.near, *(near_limits(watch) if watch is not None else ())),
+        near=(*judgement.near, *(near_limits(watch) if watch is not None else ()), *_unsent(workers)),
         not_watched=tuple(_not_watched(facts, workers, open_loop=evidence.open_loop)),
     )
 
@@ -95,6 +97,16 @@ def near_limits(watch: WatchFacts) -> list[str]:
                 f"this machine has {watch.ports:,} local ports"
             )
     return said
+
+
+def _unsent(workers: WorkersView) -> list[str]:
+    """Say when a worker came near to what it may keep of answers that could not be handed on for decoding."""
+    if workers.unsent_bytes is None or workers.unsent_bytes < NEAR * MOST_UNSENT_BYTES:
+        return []
+    return [
+        f"{_mib(workers.unsent_bytes)} of answers waited in a worker to be decoded: from {_mib(MOST_UNSENT_BYTES)} on "
+        "it stands still until there is room"
+    ]
 
 
 def _mib(size: int) -> str:

@@ -53,7 +53,7 @@ class SelfCheck:
             self.longest_ns = max(self.longest_ns, self._starving_ns)
 
     def sample(self, worker: int, wall_offset_ns: int, in_flight: int, open_sockets: int) -> tuple[object, ...]:
-        """Return the values of WORKER_SAMPLE_COLUMNS, and begin a new second."""
+        """Return the first values of WORKER_SAMPLE_COLUMNS, up to the open sockets, and begin a new second."""
         now = time.monotonic_ns()
         run_ns, wait_ns = read_schedstat()
         row = (worker, now, wall_offset_ns, run_ns, wait_ns, self.late_ns, self.longest_ns, in_flight, open_sockets)

@@ -8,13 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inference_bench.metrics.columns import RequestColumns
+from inference_bench.metrics.columns import Records, RequestColumns
 
 Bounds = Sequence[tuple[int, int]]
 EDGE_NS = 10_000_000  # the send lag from which a run is invalid by that sign alone
 
 
-def send_lags_ms(requests: pa.Table, bounds: Bounds) -> npt.NDArray[np.float64]:
+def send_lags_ms(requests: Records, bounds: Bounds) -> npt.NDArray[np.float64]:
     """Return how late every request intended in the windows was sent, whatever became of it; empty in a closed loop."""
     columns = RequestColumns(requests)
     intended, sent = columns.whole("intended_ns"), columns.whole("sent_ns")
@@ -26,7 +26,7 @@ def send_lags_ms(requests: pa.Table, bounds: Bounds) -> npt.NDArray[np.float64]:
     return (sent.value[chosen] - intended.value[chosen]) / 1e6
 
 
-def sent_over_asked(requests: pa.Table, bounds: Bounds) -> float | None:
+def sent_over_asked(requests: Records, bounds: Bounds) -> float | None:
     """Return the share of the requests intended in the windows that were sent (or tried, where no connection came
     about: that is the server's doing) before their window closed. None in a closed loop.
 
@@ -50,7 +50,8 @@ class WorkersView:
     """What the workers' samples say of some windows: the worst worker's share of time in which it could not run, the
     longest stall, the largest clock step, the busiest worker's CPU time over the windows. None: not told.
 
-    `schedstat` says whether the system told how long they waited for a CPU (None: there was no sample).
+    `unstamped_share` is of the reads of all workers together; `unsent_bytes` the most that waited for the decoder in
+    one worker. `schedstat` says whether the system told how long they waited for a CPU (None: there was no sample).
     """
 
     wait_share: float | None = None
@@ -58,6 +59,8 @@ class WorkersView:
     clock_step_ms: float | None = None
     cpu_share: float | None = None
     schedstat: bool | None = None
+    unstamped_share: float | None = None
+    unsent_bytes: int | None = None
 
 
 def workers_view(samples: pa.Table, bounds: Bounds) -> WorkersView:
@@ -71,6 +74,8 @@ def workers_view(samples: pa.Table, bounds: Bounds) -> WorkersView:
     steps: list[float] = []
     busy: list[float] = []
     told_waiting = True
+    reads = unstamped = 0.0
+    unsent: list[int] = []
     for worker in np.unique(samples.column("worker").to_numpy()):
         rows = samples.filter(pc.equal(samples.column("worker"), worker)).sort_by("at_ns")
         at = rows.column("at_ns").to_numpy()
@@ -79,13 +84,19 @@ def workers_view(samples: pa.Table, bounds: Bounds) -> WorkersView:
             continue
         late, wall = rows.column("late_ns").to_numpy(), rows.column("wall_offset_ns").to_numpy()
         waited, ran = _if_told(rows, "wait_ns"), _if_told(rows, "run_ns")
+        read, bare, left = (_if_told(rows, name) for name in ("reads", "unstamped", "unsent_bytes"))
         told_waiting &= waited is not None
         before = np.concatenate([at[:1], at[:-1]])
         grown = ran_in = 0.0
         for start, end in told:
             grown += max(_grown(at, late, start, end), 0.0 if waited is None else _grown(at, waited, start, end))
             ran_in += 0.0 if ran is None else _grown(at, ran, start, end)
+            if read is not None and bare is not None:
+                reads += _grown(at, read, start, end)
+                unstamped += _grown(at, bare, start, end)
             inside = (at > start) & (before < end)
+            if left is not None:
+                unsent.extend(left[inside].tolist())
             stalls.extend(rows.column("longest_stall_ns").to_numpy()[inside] / 1e6)
             steps.extend(np.abs(np.diff(wall, prepend=wall[:1]))[inside] / 1e6)
         length = sum(end - start for start, end in told)
@@ -98,10 +109,15 @@ def workers_view(samples: pa.Table, bounds: Bounds) -> WorkersView:
         clock_step_ms=float(max(steps)) if steps else None,
         cpu_share=max(busy, default=None),
         schedstat=told_waiting if shares else None,
+        unstamped_share=unstamped / reads if reads else None,
+        unsent_bytes=max(unsent, default=None),
     )
 
 
 def _if_told(rows: pa.Table, name: str) -> npt.NDArray[np.int64] | None:
+    """Return a column; None where it was not told, as in the records of an earlier version."""
+    if name not in rows.column_names:
+        return None
     column = rows.column(name)
     return None if column.null_count else np.asarray(column.to_numpy(), dtype=np.int64)
 

@@ -1,8 +1,9 @@
 """Can this run be trusted? The signs of metrics.md, each with its limits, judged on plain facts.
 
 A sign is about the client and its machine, never about the server: it says whether the numbers are the server's.
-The last sign is ours beyond that table: a share of a long window hides a single long stop of a worker (1 s in 60 s is
-1.7 %), but every answer of that second was seen late, so the longest stop is judged by itself.
+The last signs are ours beyond that table. A share of a long window hides a single long stop of a worker (1 s in 60 s is
+1.7 %), but every answer of that second was seen late, so the longest stop is judged by itself. And a read that should
+have brought a kernel stamp and did not has the later time of the read: judged like the stamps of merged reads.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ _MERGED: Final = "{:.1%} of first tokens came in reads that held later ones too"
 _WAITED: Final = "workers waited for a CPU {:.1%} of the window"
 _WINDOW: Final = "the steady window was {:.0%} of the one asked for"
 _STALL: Final = "a worker could not run for {:.0f} ms at a stretch"
+_UNSTAMPED: Final = "{:.1%} of reads brought no kernel stamp: the time of the read stood in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Facts:
     clock_step_ms: float | None = None
     window_over_asked: float | None = None
     longest_stall_ms: float | None = None
+    unstamped_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def signs_of(facts: Facts) -> tuple[Sign, ...]:
         sign("clock_step", facts.clock_step_ms, "ms", (1.0, 10.0), "the wall clock stepped by {:.1f} ms"),
         sign("window", facts.window_over_asked, "share", (0.80, 0.50), _WINDOW),
         sign("stall", facts.longest_stall_ms, "ms", (100.0, 500.0), _STALL),
+        sign("unstamped", facts.unstamped_share, "share", (0.01, 0.05), _UNSTAMPED),
     )
 
 

@@ -6,62 +6,25 @@ standard library only, draws nothing, parses HTTP framing only, and ends when it
 never outlives the run.
 """
 
-import contextlib
-import fcntl
 import gc
 import os
 import signal
 import sys
 import time
-from collections import deque
 from typing import Any
 
 from inference_bench.api.exchange import Job, RawExchange
 from inference_bench.api.transport import Transport
-from inference_bench.testing.frames import FrameReader, Progress, Stage, encode, pack_exchange
+from inference_bench.testing.frames import FrameReader, Progress, Stage, pack_exchange
+from inference_bench.testing.outlet import HOLD_SECONDS, Outlet
 from inference_bench.testing.schedule import Schedule, schedule_for
 from inference_bench.testing.self_check import SelfCheck
 from inference_bench.testing.session_schedule import SessionSchedule
 
-PIPE_BYTES = 1 << 20
 MAX_OPENING = 64  # connections set up at the same time: more would overflow a server's listen queue
 PROGRESS_NS = 100_000_000
 COALESCE_FROM = 32  # streams in flight; below, every chunk is read as it comes
 LONGEST_PAUSE_NS = 4_000_000
-
-
-class Outlet:
-    """A pipe that is never waited for: what it does not take now is kept and sent when it can be written."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        os.set_blocking(fd, False)
-        if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):  # only a larger buffer: the default works too
-                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._left: deque[memoryview] = deque()
-
-    def send(self, message: tuple[Any, ...]) -> None:
-        """Queue a message and write what the pipe takes."""
-        self._left.append(memoryview(encode(message)))
-        self.flush()
-
-    def flush(self) -> None:
-        """Write as much as the pipe takes."""
-        while self._left:
-            try:
-                written = os.write(self.fd, self._left[0])
-            except BlockingIOError:
-                return
-            if written == len(self._left[0]):
-                self._left.popleft()
-            else:
-                self._left[0] = self._left[0][written:]
-
-    def drain(self) -> None:
-        """Write all that is left, waiting for the reader."""
-        os.set_blocking(self.fd, True)
-        self.flush()
 
 
 class Worker:
@@ -104,6 +67,12 @@ class Worker:
 
     def _turn(self, transport: Transport) -> None:
         """One round of the loop: send what is due, wait for events, hand on what ended, look after itself."""
+        if self._exchanges.full:
+            # Memory ends before the decoder catches up: stand still, listening to the coordinator alone. The next
+            # tick comes late by all of it, so the verdict tells.
+            self._exchanges.wait(HOLD_SECONDS)
+            self._read_commands(sys.stdin.fileno())
+            return
         self._send_due(transport)
         until = self._check.due_ns
         if self._schedule is not None:
@@ -175,7 +144,12 @@ class Worker:
     def _sample(self, transport: Transport) -> None:
         self._pace(transport)
         offset = transport.anchor.resample()
-        row = self._check.sample(self._number, offset, transport.in_flight, transport.open_sockets)
+        row = (
+            *self._check.sample(self._number, offset, transport.in_flight, transport.open_sockets),
+            transport.reads,
+            transport.unstamped if self._stamps else None,
+            self._exchanges.take_most_unsent(),
+        )
         self._exchanges.send(("sample", row))
 
     def _pace(self, transport: Transport) -> None:
