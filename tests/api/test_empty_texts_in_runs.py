@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from odd_chunks import CHUNKS, SHORT, USAGE, framed
 
 # What a server sends one after the other, by name. An empty text is of the same form as a text: a run may hold it.
-TEXT, EMPTY, ROLE, TEXTLESS, COUNTED, PLAIN, PLAIN_TEXT, USAGE_ONLY, FINISH, FINISH_EMPTY = range(10)
+TEXT, EMPTY, ROLE, TEXTLESS, COUNTED, PLAIN, PLAIN_TEXT, THOUGHT, USAGE_ONLY, FINISH, FINISH_EMPTY = range(11)
 UNCOUNTED = b',"usage":null'
 Stretch = tuple[int, int]  # (what, how many in a row)
 
@@ -24,7 +24,8 @@ def chunk(dialect: str, kind: int, number: int) -> bytes:
         form = form.replace(b'"content":TEXT', b"").replace(b'"text":TEXT,', b'"text":"",')
     elif kind == COUNTED:  # an empty text with a count, whatever the form around it
         form = form if USAGE in form else form[:-1].replace(UNCOUNTED, b"") + USAGE + b"}"
-    elif kind in (PLAIN, PLAIN_TEXT):  # without a count
+    elif kind in (PLAIN, PLAIN_TEXT, THOUGHT):  # without a count; a thought is of no form that repeats
+        form = form.replace(b'"content"', b'"reasoning"') if kind == THOUGHT else form
         form = form.replace(USAGE, UNCOUNTED)
     elif kind == USAGE_ONLY:
         form = form[: form.index(b'"choices":')] + b'"choices":[]' + USAGE + b"}"
@@ -37,11 +38,25 @@ def chunk(dialect: str, kind: int, number: int) -> bytes:
 def stream(dialect: str, stretches: list[Stretch], *, told_only: bool = False) -> list[bytes]:
     """Return the pieces; each is a token, with `told_only` each that tells its count."""
     kinds = [kind for kind, length in stretches for _ in range(length)]
-    numbers = accumulate(int(not told_only or kind not in (PLAIN, PLAIN_TEXT)) for kind in kinds)
+    numbers = accumulate(int(not told_only or kind not in (PLAIN, PLAIN_TEXT, THOUGHT)) for kind in kinds)
     return [*(chunk(dialect, kind, number) for number, kind in zip(numbers, kinds, strict=True)), b"data: [DONE]\n\n"]
 
 
-KINDS = [TEXT, TEXT, EMPTY, EMPTY, ROLE, TEXTLESS, COUNTED, PLAIN, PLAIN_TEXT, USAGE_ONLY, FINISH, FINISH_EMPTY]
+KINDS = [
+    TEXT,
+    TEXT,
+    EMPTY,
+    EMPTY,
+    ROLE,
+    TEXTLESS,
+    COUNTED,
+    PLAIN,
+    PLAIN_TEXT,
+    THOUGHT,
+    USAGE_ONLY,
+    FINISH,
+    FINISH_EMPTY,
+]
 LENGTHS = [1, 1, 2, 3, 9, 20, 40]
 STRETCHES = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(LENGTHS)), min_size=1, max_size=9)
 USUAL = [(ROLE, 1), (TEXT, 3), (EMPTY, 60), (TEXT, 20), (FINISH_EMPTY, 1), (USAGE_ONLY, 1)]
@@ -52,8 +67,9 @@ USUAL = [(ROLE, 1), (TEXT, 3), (EMPTY, 60), (TEXT, 20), (FINISH_EMPTY, 1), (USAG
 @example(USUAL, "openai", True, False)
 @example(USUAL, "vllm", True, False)
 @example([(TEXT, 3), (EMPTY, 80)], "tgi-chat", False, False)
-@example([(TEXT, 9), (PLAIN_TEXT, 1), (TEXT, 30)], "vllm", True, True)  # the count goes on where it was lost
-@example([(PLAIN_TEXT, 2), (COUNTED, 2), (PLAIN_TEXT, 40), (TEXT, 3)], "vllm", True, False)
+# A run is tried behind two pieces, then behind four more: it begins right behind those that change the count.
+@example([(ROLE, 1), (TEXT, 1), (THOUGHT, 4), (TEXT, 40)], "vllm", True, True)
+@example([(ROLE, 1), (PLAIN_TEXT, 1), (COUNTED, 4), (PLAIN_TEXT, 40), (TEXT, 5)], "vllm", True, False)
 def test_any_mixture_reads_the_same(stretches: list[Stretch], dialect: str, keep: bool, told_only: bool) -> None:
     for sample in (0, 9, 2000):
         read_both_ways(dialect, stream(dialect, stretches, told_only=told_only), keep_text=keep, sample_chars=sample)
