@@ -290,7 +290,7 @@ def test_a_rate_that_fell_is_a_regression(tmp_path: Path) -> None:
     a = stored_run(tmp_path, names("a"), blocks=None, requests=90)
     b = stored_run(tmp_path, names("a"), blocks=None, requests=60, seed=8)
     judged = regressions(compare(a, b, metric="requests_per_s"), 20)
-    assert [(one.pair.metric, one.outcome) for one in judged] == [("requests_per_s", "failed")]
+    assert [(one.what, one.outcome) for one in judged] == [("requests/s", "failed")]
     assert judged[0].worse == pytest.approx(1.5, rel=0.03)
     assert regressions(compare(b, a, metric="requests_per_s"), 20)[0].outcome == "held"
 

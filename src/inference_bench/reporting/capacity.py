@@ -4,8 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from inference_bench.reporting.text import clean, slug
 from inference_bench.reporting.text import sentence as as_sentence
-from inference_bench.reporting.view import CapacityView, Cell, Head, Point, Row, SweepView, Table, Tone, Verdict
+from inference_bench.reporting.view import (
+    CapacityView,
+    Cell,
+    Head,
+    Point,
+    Row,
+    SweepView,
+    Table,
+    TestView,
+    Tone,
+    Verdict,
+)
 from inference_bench.results.capacity import CapacityFacts, ProbeFacts, ServiceCapacity, capacity_words
+from inference_bench.results.capacity_changes import CHANGE_HEADS, CHANGE_NOTE, capacity_change, capacity_sentence
 from inference_bench.results.capacity_rows import (
     HEADS,
     capacity_rows,
@@ -15,6 +27,7 @@ from inference_bench.results.capacity_rows import (
     probes_by_load,
     promise_words,
 )
+from inference_bench.results.comparison import Comparison
 from inference_bench.results.summary import Summary, TestSummary
 from inference_bench.results.summary_view import MISSING, percent
 from inference_bench.results.sweep_rows import SWEEP_NOTE, load_name, sweep_heads, sweep_rows, sweep_words, sweeps_of
@@ -71,6 +84,25 @@ def capacity_verdict(summary: Summary, numbers: Mapping[str, int], rest: Verdict
     )
 
 
+def capacity_change_views(comparison: Comparison) -> list[TestView]:
+    """Return a section for each search of a comparison between runs: the table, and a sentence for each service."""
+    run_to_run = comparison.design.get("run_to_run") is True
+    found = []
+    for place, test in enumerate(dict.fromkeys(pair.test for pair in comparison.capacities), 1):
+        pairs = [pair for pair in comparison.capacities if pair.test == test]
+        rows = [
+            Row(change.services, tuple(Cell(text) for text in change.cells)) for change in map(capacity_change, pairs)
+        ]
+        heads = (Head("Service"), *(Head(text) for text in CHANGE_HEADS))
+        table = Table(f"Capacities of {test}: the highest load that kept the promises", heads, tuple(rows))
+        said = [capacity_sentence(pair, run_to_run=run_to_run) for pair in pairs]
+        spoken = [f"{words[0].upper()}{words[1:]}" for words in said]
+        remarks = tuple(as_sentence(clean(words, limit=_LONG)) for words in (*spoken, CHANGE_NOTE.rstrip(".")))
+        anchor = f"capacity-change-{place}-{slug(test)}"
+        found.append(TestView(clean(test), anchor, "Capacity", "", "", (), comparison=table, remarks=remarks))
+    return found
+
+
 def _slot(numbers: Mapping[str, int], name: str | None) -> int | None:
     return None if name is None else numbers.get(name)
 
@@ -81,7 +113,7 @@ def _headline(facts: CapacityFacts, ahead: str | None) -> str:
     if len(facts.services) == 1:
         name, found = next(iter(facts.services.items()))
         return f"{clean(name, limit=60)} carries {capacity_words(found, facts.unit)}"
-    return "No difference in capacity shown" if comparison_sentence(facts) else "Capacity"
+    return "No service is shown to carry the most" if comparison_sentence(facts) else "Capacity"
 
 
 def _answer_sentence(facts: CapacityFacts, *, several: bool) -> str:

@@ -7,7 +7,7 @@ is compared here, from its tables; nothing is written.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference_bench.reporting.capacity import capacity_views, sweep_views
+from inference_bench.reporting.capacity import capacity_change_views, capacity_views, sweep_views
 from inference_bench.reporting.cost import cost_view
 from inference_bench.reporting.drawing import bar_group, contests
 from inference_bench.reporting.method import definitions, environment, limits, method, verdict_method
@@ -125,7 +125,7 @@ def comparison_report(comparison: Comparison, title: str) -> Report:
         fairness=_notes(comparison),
         scores=scores,
         score_notes=score_notes,
-        tests=tuple(_compared_tests(comparison)),
+        tests=(*_compared_tests(comparison), *capacity_change_views(comparison)),
         method=(*_sides(comparison), *verdict_method(comparison)),
         definitions=tuple(definitions(None, comparison)),
     )

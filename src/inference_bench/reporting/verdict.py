@@ -133,6 +133,8 @@ def comparison_verdict(comparison: Comparison, numbers: dict[str, int]) -> Verdi
         headline, tone = _no_winner(comparison), "plain"
     first = sentence(clean(winner_sentence(comparison), limit=LONG))
     second = "Nothing was compared on a metric that decides."
+    if comparison.capacities and not comparison.primary_pairs:
+        second = "Only capacities are compared, by their intervals; they stand below."
     if lead is not None:
         second = sentence(clean(f"In {lead.test}, {pair_sentence(lead, comparison.design)}", limit=LONG))
     return Verdict(
@@ -152,7 +154,8 @@ def _no_winner(comparison: Comparison) -> str:
         return "The services are equivalent"
     if "no_difference_shown" in verdicts:
         return "No difference shown"
-    return "Not comparable" if verdicts else "No comparison"
+    nothing = "Capacities compared" if comparison.capacities else "No comparison"
+    return "Not comparable" if verdicts else nothing
 
 
 def _lead(comparison: Comparison, winner: str | None) -> Pair | None:

@@ -12,6 +12,7 @@ from inference_bench.errors import NoServiceError
 from inference_bench.results.between_candidates import Sides, Stored, candidates
 from inference_bench.results.between_notes import notes_between
 from inference_bench.results.between_sides import Chosen, common_tests, pair_services
+from inference_bench.results.capacity_between import capacities_between
 from inference_bench.results.comparing_design import design_of_verdicts, settings_of
 from inference_bench.results.comparing_verdicts import judge
 from inference_bench.results.comparing_winners import OVERALL
@@ -35,7 +36,8 @@ def compare_runs(a: Chosen, b: Chosen, *, metric: str | None = None) -> Comparis
     sides: Sides = [Stored.read(run) for run in a.runs], [Stored.read(run) for run in b.runs]
     for side, runs, position in ((a, sides[0], 0), (b, sides[1], 1)):
         for name in dict.fromkeys(pair[position] for pair in services):
-            _check_answers(side.letter, runs, name, tests)
+            if tests:
+                _check_answers(side.letter, runs, name, tests)
     settings = settings_of(a.runs[0].manifest.config)
     if metric is not None:
         settings = settings._replace(primary=metric)
@@ -57,6 +59,7 @@ def compare_runs(a: Chosen, b: Chosen, *, metric: str | None = None) -> Comparis
         winners=dict.fromkeys((*tests, OVERALL)),
         winner_reasons=dict.fromkeys((*tests, OVERALL), "a comparison of runs answers pair by pair"),
         fairness=notes_between(a, b, tests, services),
+        capacities=capacities_between(a, b, services),
     )
 
 

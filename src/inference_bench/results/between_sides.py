@@ -97,15 +97,16 @@ def pair_services(a: Chosen, b: Chosen) -> list[tuple[str, str]]:
 
 
 def common_tests(a: Chosen, b: Chosen) -> list[str]:
-    """Return the tests that every run of both sides has, by name and kind.
+    """Return the tests that every run of both sides has, by name and kind; none where they only searched capacities.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, and a side has no capacity either.
     """
     plans = [{(test.name, test.kind) for test in run.manifest.plan if not test.probe} for run in (*a.runs, *b.runs)]
     common = set.intersection(*plans)
     found = [test.name for test in a.runs[0].manifest.plan if (test.name, test.kind) in common]
-    if not found:
+    searched = all(any(run.manifest.capacity for run in side.runs) for side in (a, b))
+    if not found and not searched:
         raise UsageError(
             f"the runs have no test in common: A has {_tests(a)}, B has {_tests(b)}",
             hint="Tests are matched by their names.",

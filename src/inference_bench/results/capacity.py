@@ -1,4 +1,9 @@
-"""What the search for each service's capacity found: the answer, and every probe that led to it. Models only."""
+"""What the search for each service's capacity found: the answer, and every probe that led to it. Models only.
+
+Two services of two runs are a `CapacityPair`; it is judged in `capacity_between`.
+"""
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -58,6 +63,31 @@ class CapacityFacts(BaseModel):
     services: dict[str, ServiceCapacity]
 
 
+class CapacityPair(BaseModel):
+    """A capacity of A against one of B. `found_a` and `found_b` are the answers without their probes, of several runs
+    on a side what encloses them; null where there is none.
+
+    `better` carries more: the intervals do not overlap. `change_percent` is from A to B, with what the intervals leave
+    open: null where an end is open. `reason` says why they are not comparable.
+    """
+
+    model_config = _MODEL
+
+    test: str
+    unit: str
+    promise: tuple[str, ...]
+    a: str
+    b: str
+    found_a: ServiceCapacity | None
+    found_b: ServiceCapacity | None
+    verdict: Literal["better", "not_told_apart", "not_comparable"]
+    better: str | None = None
+    change_percent: Number = None
+    change_low_percent: Number = None
+    change_high_percent: Number = None
+    reason: str | None = None
+
+
 RULE = (
     "the load is doubled until the promises break, the edge enclosed within {resolution:.0%} (or one user), and its "
     "two ends tried {repeats} times; a load counts as kept when more than half of its probes kept every promise. "
@@ -69,7 +99,7 @@ def capacity_words(found: ServiceCapacity, unit: str) -> str:
     """Return an answer in words: `41 users (39 to 44)`, `at least 64 users`, `not even 1 user`."""
     what = unit if found.value != 1 or unit != "users" else "user"
     if found.value is None:
-        least = min((probe.load for probe in found.probes if probe.kept is False), default=None)
+        least = min((probe.load for probe in found.probes if probe.kept is False), default=found.high)
         return "not known" if least is None else f"not even {least:g} {'user' if least == 1 else unit}"
     if found.at_least:
         return f"at least {found.value:g} {what}"

@@ -92,21 +92,28 @@ def limit_words(found: ServiceCapacity, facts: CapacityFacts) -> str:
 def comparison_sentence(facts: CapacityFacts) -> str | None:
     """Return who carries more than whom, where the intervals do not overlap; None for one service.
 
-    Everybody is held against the one of the highest capacity.
+    Everybody is held against the one of the highest capacity; of whom nothing is known, nothing is said but that.
     """
     if len(facts.services) < 2:
         return None
     if not facts.complete:
         return "The search did not run to its end, so nothing is said about who carries more"
-    lead = max(facts.services, key=lambda name: facts.services[name].value or 0)
-    others = {name: found for name, found in facts.services.items() if name != lead}
-    best = facts.services[lead]
+    known = {name: found for name, found in facts.services.items() if _known(found)}
+    unknown = [name for name in facts.services if name not in known]
+    if unknown and len(known) < 2:
+        return f"The capacity of {_listed(unknown)} is not known, so nothing is said about who carries more"
+    said = _who_carries_more(known, facts.unit)
+    return f"{said}; the capacity of {_listed(unknown)} is not known" if unknown else said
+
+
+def _who_carries_more(services: Mapping[str, ServiceCapacity], unit: str) -> str:
+    lead = max(services, key=lambda name: services[name].value or 0)
+    others = {name: found for name, found in services.items() if name != lead}
+    best = services[lead]
     behind = [name for name, found in others.items() if apart(found, best)]
     if not behind or best.value is None:
-        return f"No difference in capacity shown between {_listed([*facts.services])}: their intervals overlap"
-    said = (
-        f"{lead} carries {_answer(best, facts.unit)}, {_listed([_less(name, others[name], best) for name in behind])}"
-    )
+        return f"No difference in capacity shown between {_listed([*services])}: their intervals overlap"
+    said = f"{lead} carries {_answer(best, unit)}, {_listed([_less(name, others[name], best) for name in behind])}"
     alike = [name for name in others if name not in behind]
     return f"{said}; no difference shown to {_listed(alike)}" if alike else said
 
@@ -114,6 +121,18 @@ def comparison_sentence(facts: CapacityFacts) -> str | None:
 def apart(less: ServiceCapacity, more: ServiceCapacity) -> bool:
     """Whether the intervals do not overlap: the edge of one is below `high`, that of the other at `low` or above."""
     return less.high is not None and more.low is not None and less.high <= more.low
+
+
+def capacity_open(found: ServiceCapacity, unit: str) -> str | None:
+    """Return what an answer leaves open: "is not known", "is only known to be at least 64 users"; None where it says
+    where the edge is.
+    """
+    if not _known(found):
+        return "is not known"
+    if not found.at_least:
+        return None
+    why = "" if found.limited_by is None else f" ({found.limited_by})"
+    return f"is only known to be {capacity_words(found, unit)}{why}"
 
 
 def leader(facts: CapacityFacts) -> str | None:
@@ -134,6 +153,10 @@ def probes_by_load(found: ServiceCapacity) -> Mapping[float, Sequence[ProbeFacts
     """Return the probes of each load, in order of load and then of time."""
     loads = sorted({probe.load for probe in found.probes})
     return {load: [probe for probe in found.probes if probe.load == load] for load in loads}
+
+
+def _known(found: ServiceCapacity) -> bool:
+    return found.value is not None or found.high is not None
 
 
 def _less(name: str, found: ServiceCapacity, best: ServiceCapacity) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from inference_bench.errors import RunFolderError
 from inference_bench.results.atomic import write_atomically
+from inference_bench.results.capacity import CapacityPair
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.json_model import first_problem
 from inference_bench.results.schema import SCHEMA_VERSION
@@ -106,6 +107,7 @@ class Comparison(BaseModel):
     winner_reasons: dict[str, str] = Field(default_factory=dict)
     scores: dict[str, dict[str, ServiceScore]] = Field(default_factory=dict)
     fairness: tuple[FairnessNote, ...] = ()
+    capacities: tuple[CapacityPair, ...] = ()  # between runs: those of one run stand in its summary
 
     @property
     def primary_pairs(self) -> tuple[Pair, ...]:

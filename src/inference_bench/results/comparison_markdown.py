@@ -1,5 +1,6 @@
 """A comparison as Markdown: the verdicts in sentences, the figures behind them, what makes the services unlike."""
 
+from inference_bench.results.capacity_changes import CHANGE_HEADS, CHANGE_NOTE, capacity_change, capacity_sentence
 from inference_bench.results.comparison import Comparison, Pair
 from inference_bench.results.comparison_words import (
     NO_RUN_TO_RUN,
@@ -26,6 +27,8 @@ def comparison_markdown(comparison: Comparison) -> list[str]:
     lines += ["", f"**{escaped(winner_sentence(comparison))}.**"]
     if comparison.pairs:
         lines += ["", *_figures(comparison)]
+    if comparison.capacities:
+        lines += ["", *_capacities(comparison)]
     if comparison.fairness:
         lines += ["", "### Apples and oranges", ""]
         for note in comparison.fairness:
@@ -45,6 +48,23 @@ def _figures(comparison: Comparison) -> list[str]:
         *lines,
         "",
         f"Bold decides; all other rows are exploratory and name no winner. Ratio: a's value over b's.{reach}",
+    ]
+
+
+def _capacities(comparison: Comparison) -> list[str]:
+    run_to_run = comparison.design.get("run_to_run") is True
+    rows = [capacity_change(pair) for pair in comparison.capacities]
+    said = [(pair.test, capacity_sentence(pair, run_to_run=run_to_run)) for pair in comparison.capacities]
+    return [
+        "### Capacities",
+        "",
+        f"| {' | '.join(('Search', 'Service', *CHANGE_HEADS))} |",
+        f"|{'---|' * (2 + len(CHANGE_HEADS))}",
+        *(f"| {' | '.join(map(escaped, (row.test, row.services, *row.cells)))} |" for row in rows),
+        "",
+        *(f"- **{escaped(test)}**: {escaped(words)}." for test, words in said),
+        "",
+        CHANGE_NOTE,
     ]
 
 

@@ -1,35 +1,45 @@
 """The regression gate: whether the whole interval of B against A lies beyond so many per cent worse.
 
 Worse by PCT means that the factor (B's value over A's where less is better, A's over B's where more is) exceeds
-1 + PCT / 100: the same size in both directions.
+1 + PCT / 100: the same size in both directions. Of a capacity the factor is A's over B's, and its interval what the
+intervals of the two answers leave open.
 """
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from inference_bench.results.capacity import CapacityPair
 from inference_bench.results.comparison import Comparison, Pair
-from inference_bench.results.comparison_words import advantage
+from inference_bench.results.comparison_words import advantage, metric_words
 
 Outcome = Literal["held", "failed", "not_judged"]
 
 
 class Regression(NamedTuple):
-    """One primary pair held against the limit. `worse`, `low`, `high`: the factor by which B is worse than A."""
+    """One primary pair, or capacity, held against the limit. `worse`, `low`, `high`: the factor by which B is worse
+    than A; `worse` is None where an answer is open, `high` where an interval is.
+    """
 
-    pair: Pair
+    pair: Pair | CapacityPair
     outcome: Outcome
     worse: float | None
     low: float | None
     high: float | None
 
+    @property
+    def what(self) -> str:
+        """What was held against the limit: "TTFT p95", "capacity"."""
+        return "capacity" if isinstance(self.pair, CapacityPair) else metric_words(self.pair)
+
 
 def regressions(comparison: Comparison, percent: float) -> tuple[Regression, ...]:
-    """Return every primary pair with its outcome. A pair without an interval is not judged, except where B has no
-    value and A has: nothing is worse than no answer.
+    """Return every primary pair and every capacity with its outcome. A pair without an interval is not judged, except
+    where B has no value and A has: nothing is worse than no answer.
     """
     limit = 1 + percent / 100
-    found = []
+    found: list[Regression] = []
     for pair in comparison.primary_pairs:
         factor = advantage(pair, pair.a)
         if factor is not None:
@@ -38,7 +48,25 @@ def regressions(comparison: Comparison, percent: float) -> tuple[Regression, ...
         else:
             lost = pair.value_a is not None and pair.value_b is None and _answered_nothing(pair)
             found.append(Regression(pair, "failed" if lost else "not_judged", None, None, None))
-    return tuple(found)
+    return (*found, *_capacities(comparison, limit))
+
+
+def _capacities(comparison: Comparison, limit: float) -> Iterator[Regression]:
+    """Yield every capacity with its outcome: less is worse, and an interval open below shows no loss."""
+    for pair in comparison.capacities:
+        a, b = pair.found_a, pair.found_b
+        if pair.verdict == "not_comparable" or a is None or b is None:
+            yield Regression(pair, "not_judged", None, None, None)
+            continue
+        exact = a.value is not None and b.value is not None and not (a.at_least or b.at_least)
+        worse = _factor(a.value, b.value) if exact else None
+        low, high = _factor(a.low, b.high), _factor(a.high, b.low)
+        lost = low is not None and low > limit
+        yield Regression(pair, "failed" if lost else "held", worse, low, high)
+
+
+def _factor(before: float | None, after: float | None) -> float | None:
+    return None if before is None or not after else before / after
 
 
 def _answered_nothing(pair: Pair) -> bool:
@@ -50,6 +78,7 @@ def with_gate(comparison: Comparison, percent: float, judged: tuple[Regression, 
     outcomes: list[JsonValue] = [
         {
             "test": one.pair.test,
+            "what": one.what,
             "a": one.pair.a,
             "b": one.pair.b,
             "outcome": one.outcome,

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     "percent",
     type=click.FloatRange(min=0),
     metavar="PCT",
-    help="Exit with 4 when the whole interval says that B is more than PCT per cent worse than A in any test.",
+    help="Exit with 4 when the whole interval says that B is more than PCT per cent worse than A in any test, or "
+    "carries so much less in a search for capacity.",
 )
 @click.option("--metric", metavar="NAME", help="What decides, such as ttft_ms.p95, in place of the tests' own metric.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
@@ -59,7 +60,8 @@ def compare_command(
     save: Path | None,
     directory: Path | None,
 ) -> None:
-    """Compare A with B: the same service over time, or any two services, test by test (matched by name).
+    """Compare A with B: the same service over time, or any two services, test by test (matched by name). Capacities
+    that both searched under the same promises and the same load are held against each other too.
 
     A and B are TEST_ID or TEST_ID/SERVICE; paths of run folders do too. Between one run and another nothing tells how
     much a third would differ: the interval says so. Give several runs, joined by commas, on each side (three or more)
@@ -118,9 +120,8 @@ def _gate(judged: "tuple[Regression, ...]", percent: float, *, quiet: bool) -> N
     failed = [one for one in judged if one.outcome == "failed"]
     open_questions = [one for one in judged if one.outcome == "not_judged"]
     for one in open_questions:
-        warn(
-            f"not held against the limit: {clean(one.pair.test)}: {clean(one.pair.reason or 'no interval', limit=500)}"
-        )
+        where = f"{clean(one.pair.test)}{' capacity' if one.what == 'capacity' else ''}"
+        warn(f"not held against the limit: {where}: {clean(one.pair.reason or 'no interval', limit=500)}")
     if failed:
         if not quiet:
             out().print(_table(failed, percent))
@@ -139,16 +140,19 @@ def _table(failed: "list[Regression]", percent: float) -> "Table":
     from rich.text import Text  # noqa: PLC0415
 
     from inference_bench.cli.utils.console_utils import foreign, table  # noqa: PLC0415
-    from inference_bench.results.comparison_words import factor_words, metric_words  # noqa: PLC0415
+    from inference_bench.results.comparison_words import factor_words  # noqa: PLC0415
 
-    right = ("B worse by", "CI", "Limit")
+    right = ("B worse by", "Interval", "Limit")
     made = table("Failed", "Service", "Metric", *right, right=right)
     for one in failed:
         factor, interval = "no answer", ""
         if one.worse is not None and one.low is not None and one.high is not None:
             shown = factor_words(one.worse, one.low, one.high)
             factor, interval = f"{shown[0]}x", f"{shown[1]} – {shown[2]}"
+        elif one.low is not None:
+            (least,) = factor_words(one.low)
+            factor = f"at least {least}x"
         limit = f"{1 + percent / 100:g}x"
-        cells = (Text(metric_words(one.pair)), Text(factor, style="bold red"), Text(interval), Text(limit))
+        cells = (Text(one.what), Text(factor, style="bold red"), Text(interval), Text(limit))
         made.add_row(foreign(one.pair.test), foreign(one.pair.b), *cells)
     return made

@@ -3,15 +3,18 @@
 Names and reasons may come from servers: they are cleaned, and never read as markup.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from inference_bench.cli.utils.console_utils import clean, foreign, out, table
 from inference_bench.results.capacity import CapacityFacts
+from inference_bench.results.capacity_changes import CHANGE_HEADS, CHANGE_NOTE, capacity_change, capacity_sentence
 from inference_bench.results.capacity_rows import capacity_rows, comparison_sentence, leader, promise_words
+from inference_bench.results.comparison import Comparison
 from inference_bench.results.summary import TestSummary
 from inference_bench.results.summary_view import sanity_warnings
 from inference_bench.results.sweep_rows import SWEEP_NOTE, load_name, sweep_heads, sweep_rows, sweep_words
@@ -65,6 +68,25 @@ def print_capacity(facts: CapacityFacts, *, simulated: bool) -> None:
     if sentence is not None:
         style = "bold green" if leader(facts) is not None else "bold"
         console.print(Text(f"{clean(sentence, limit=_LONGEST)}.", style=style))
+
+
+def capacity_changes(comparison: Comparison) -> Iterator[Table | Text]:
+    """Yield the capacities of a comparison between runs: a row for each, then a sentence for each, then the rule."""
+    if not comparison.capacities:
+        return
+    yield Text("\nCapacities", style="bold")
+    made = table("Search", "Service", *CHANGE_HEADS)
+    for pair in comparison.capacities:
+        row = capacity_change(pair)
+        made.add_row(foreign(row.test, style="bold"), foreign(row.services), *(Text(cell) for cell in row.cells))
+    yield made
+    styles = {"not_told_apart": "yellow", "not_comparable": "yellow"}
+    for pair in comparison.capacities:
+        gain = "bold green" if pair.better == pair.b else "bold red"
+        said = capacity_sentence(pair, run_to_run=comparison.design.get("run_to_run") is True)
+        text = f"{clean(pair.test)}: {clean(said, limit=_LONGEST)}."
+        yield Text(text, style=styles.get(pair.verdict, gain))
+    yield Text(CHANGE_NOTE, style="dim")
 
 
 def _title(text: str, simulated: bool) -> Text:

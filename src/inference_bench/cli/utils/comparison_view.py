@@ -11,6 +11,7 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
+from inference_bench.cli.utils.capacity_view import capacity_changes
 from inference_bench.cli.utils.console_utils import clean, foreign, out, table
 from inference_bench.results.comparison import Comparison, Pair, ServiceScore
 from inference_bench.results.comparison_words import (
@@ -56,6 +57,8 @@ def print_comparison(comparison: Comparison, *, exploratory: bool = True) -> Non
         shown = comparison.model_copy(update={"pairs": comparison.primary_pairs})
     for block in (*_figures(shown), *_scores(comparison)):
         console.print(block)
+    for line in capacity_changes(comparison):
+        console.print(line)
     if len(shown.pairs) < len(comparison.pairs):
         hidden = len(comparison.pairs) - len(shown.pairs)
         console.print(Text(f"{hidden} further pairs are exploratory: --verbose, results show, the report", style="dim"))
