@@ -6,7 +6,7 @@ Each name is a story told in `inference_bench.orchestration`; nothing is done he
 """
 
 from inference_bench.orchestration.benchmark_orchestrator import RunInput, RunOutcome, run_benchmark
-from inference_bench.orchestration.closing import Recovered, recover_run
+from inference_bench.orchestration.closing import Ended, recover_run
 from inference_bench.orchestration.demo_orchestrator import Show, open_show
 from inference_bench.orchestration.inspect_orchestrator import inspect_answers, provoke_errors
 from inference_bench.orchestration.race_orchestrator import Question, RaceInput, planned_heats, run_heat
@@ -23,11 +23,11 @@ from inference_bench.orchestration.service_orchestrator import (
 )
 
 __all__ = [
+    "Ended",
     "Interrupted",
     "OpenServices",
     "Question",
     "RaceInput",
-    "Recovered",
     "RunInput",
     "RunOutcome",
     "RunPlan",

@@ -17,7 +17,7 @@ from inference_bench.api.clock import kernel_stamps_work
 from inference_bench.config.loader import redacted_config
 from inference_bench.errors import BenchError, UsageError
 from inference_bench.orchestration.calibrating import calibrate
-from inference_bench.orchestration.closing import Documents, close_run, write_documents_of
+from inference_bench.orchestration.closing import end_run
 from inference_bench.orchestration.find_capacity import FindCapacity
 from inference_bench.orchestration.own_watch import own_processes_watched
 from inference_bench.orchestration.resuming import Interrupted, begin_again
@@ -28,7 +28,7 @@ from inference_bench.orchestration.service_orchestrator import OpenServices, tim
 from inference_bench.orchestration.until_decided import Measured, Until
 from inference_bench.results.comparison import Comparison, read_comparison
 from inference_bench.results.environment import describe_environment
-from inference_bench.results.finalise import FinalStatus, finalise
+from inference_bench.results.finalise import FinalStatus
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.gate_expression import GateExpression
 from inference_bench.results.gates import Gates, read_gates
@@ -121,31 +121,20 @@ async def run_benchmark(
         folder.update(lambda manifest: manifest.model_copy(update={"status": "failed"}))
         raise failure
     # In a thread, so that a second Ctrl-C is heard while a long run is being written out.
-    problem, documents = await asyncio.to_thread(_finish, folder, given, status)
+    save = given.plan.settings.output.save_raw_data
+    ended = await asyncio.to_thread(end_run, folder, status=status, save_raw_data=save, fail_if=given.fail_if)
     summary = read_summary(folder)
     assert summary is not None
     return RunOutcome(
         folder,
         summary,
         interrupted,
-        failure or problem,
-        comparison=None if problem is not None else read_comparison(folder),
+        failure or ended.failure,
+        comparison=None if ended.failure is not None else read_comparison(folder),
         gates=read_gates(folder),
-        documents=documents.paths,
-        warnings=documents.warnings,
+        documents=ended.documents.paths,
+        warnings=ended.documents.warnings,
     )
-
-
-def _finish(folder: RunFolder, given: RunInput, status: FinalStatus) -> tuple[BenchError | None, Documents]:
-    """Turn the journal into tables, figures, verdicts and documents; return what could not be compared or made."""
-    problems: list[BenchError | None] = []
-    finalise(
-        folder,
-        status=status,
-        save_raw_data=given.plan.settings.output.save_raw_data,
-        summarise=lambda ended: problems.append(close_run(ended, fail_if=given.fail_if)),
-    )
-    return problems[0], write_documents_of(folder)
 
 
 async def _measure(
@@ -250,6 +239,8 @@ def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
         plan=tuple(planned_test(test) for test in given.plan.tests),
         design=design_of(given.plan, given.nonce, budget_seconds=given.budget if given.until_decided else None),
         process=this_process(),
+        searches=tuple(test.name for test in given.plan.searches),
+        calibrate=given.calibrate,
         resumed=(),
         notes=(*given.opened.notes, *given.plan.notes),
     )

@@ -80,15 +80,28 @@ async def calibrate(
         tell(f"calibrating for {test.name} ({load_words(test)}) against a null server on this machine")
         found = await _calibrate_one(plan, test, folder.read_manifest(), stop=stop, stamps=stamps)
         if found is None:
-            tell(f"{test.name}: its calibration was cut short and is not kept; --resume goes on without one")
+            tell(f"{test.name}: its calibration was cut short and is not kept; --resume makes it anew")
             return
         tell(calibration_words(found))
 
         def add(manifest: Manifest, found: CalibrationFacts = found) -> Manifest:
             known = {**manifest.trust.calibration, found.test: found}
-            return manifest.model_copy(update={"trust": manifest.trust.model_copy(update={"calibration": known})})
+            trust = manifest.trust.model_copy(update={"calibration": known})
+            return manifest.model_copy(update={"trust": trust, "notes": (*manifest.notes, *_note(manifest, found))})
 
         folder.update(add)
+
+
+def _note(manifest: Manifest, found: CalibrationFacts) -> tuple[str, ...]:
+    """Return what people must know of a calibration that was made in the middle of a run."""
+    if not manifest.resumed:
+        return ()
+    text = (
+        f"{found.test} was calibrated ({found.load}) when the run was resumed at {manifest.resumed[-1].at:%H:%M:%S} UTC"
+    )
+    if found.test in manifest.trust.calibration:
+        text += "; this takes the place of its calibration before"
+    return (text,)
 
 
 async def _calibrate_one(

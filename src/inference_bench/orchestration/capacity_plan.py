@@ -73,10 +73,12 @@ def probe_plan(test: LoadTestSettings, load: float, service: int, seed: int, rou
     return plan_probe(at_load(test, value), service, seed, round_no=round_no, sweep=test.name)
 
 
-def probable(test: LoadTestSettings, services: int, seed: int) -> Estimate:
-    """Return what a search may take: a usual number of probes, at the load it begins with."""
+def probable(test: LoadTestSettings, services: int, seed: int, *, made: int = 0, over: bool = False) -> Estimate:
+    """Return what a search may take: a usual number of probes, at the load it begins with, less those that were
+    `made`; nothing for one that is `over`.
+    """
     one = estimate(probe_plan(test, first_load(test), 0, seed, 0), 1)
-    times = USUAL_PROBES * services
+    times = 0 if over else max(services, USUAL_PROBES * services - made)
     return replace(
         one,
         test=test.name,

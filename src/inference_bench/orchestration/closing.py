@@ -4,15 +4,16 @@ What was measured does not depend on any of it: figures and verdicts are made fr
 is said, with the way to make it later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from inference_bench.errors import BenchError
 from inference_bench.results.comparing import compare_run
 from inference_bench.results.comparison import Comparison, write_comparison
-from inference_bench.results.finalise import list_files, recover
+from inference_bench.results.finalise import FinalStatus, finalise, list_files, recover
 from inference_bench.results.folder import Run, RunFolder
 from inference_bench.results.gate_expression import GateExpression
 from inference_bench.results.gates import write_gates_of
@@ -28,12 +29,45 @@ class Documents(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Recovered(NamedTuple):
-    """A run that was rescued: its manifest, its documents, and what went wrong while it was summed up, if anything."""
+class Ended(NamedTuple):
+    """A run that was closed: its manifest, its documents, and what went wrong while it was summed up, if anything."""
 
     manifest: Manifest
     documents: Documents
     failure: BenchError | None
+
+
+def end_run(
+    folder: RunFolder, *, status: FinalStatus, save_raw_data: bool, fail_if: Sequence[GateExpression] = ()
+) -> Ended:
+    """Turn the journal of a run that has ended into tables, figures, verdicts and documents.
+
+    Raises RunFolderError when there is no journal, or the folder cannot be written to.
+    """
+    return _ended(folder, partial(finalise, folder, status=status, save_raw_data=save_raw_data), fail_if=fail_if)
+
+
+def recover_run(folder: RunFolder, *, documents: bool = True) -> Ended:
+    """Rescue what a killed run had measured, and sum it up as a whole one. Without `documents` none are made: it goes
+    on at once. Raises as `finalise.recover`.
+    """
+    return _ended(folder, partial(recover, folder), documents=documents)
+
+
+def _ended(
+    folder: RunFolder,
+    tables: Callable[..., Manifest],
+    *,
+    fail_if: Sequence[GateExpression] = (),
+    documents: bool = True,
+) -> Ended:
+    """Let `tables` make the tables and close the run, sum it up meanwhile, and write its documents afterwards."""
+    problems: list[BenchError | None] = []
+    manifest = tables(summarise=lambda ended: problems.append(close_run(ended, fail_if=fail_if)))
+    if not problems:  # there was nothing to rescue
+        return Ended(manifest, Documents(), None)
+    made = write_documents_of(folder) if documents else Documents()
+    return Ended(folder.read_manifest(), made, problems[-1])
 
 
 def close_run(folder: RunFolder, *, fail_if: Sequence[GateExpression] = ()) -> BenchError | None:
@@ -70,16 +104,6 @@ def compare(folder: RunFolder) -> Comparison:
         comparison = compare_run(folder, alpha=alpha_of(manifest))  # it tells of its looks, the last one included
     write_comparison(folder, comparison)
     return comparison
-
-
-def recover_run(folder: RunFolder) -> Recovered:
-    """Rescue what a killed run had measured, and sum it up as a whole one. Raises as `finalise.recover`."""
-    problems: list[BenchError | None] = []
-    manifest = recover(folder, summarise=lambda ended: problems.append(close_run(ended)))
-    if not problems:  # there was nothing to rescue
-        return Recovered(manifest, Documents(), None)
-    documents = write_documents_of(folder)
-    return Recovered(folder.read_manifest(), documents, problems[-1])
 
 
 def write_documents_of(folder: RunFolder) -> Documents:

@@ -5,18 +5,19 @@ decide which load it is offered next; services take turns, so that what drifts m
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Final
 
 from inference_bench.config.models import LoadTestSettings
 from inference_bench.config.promise_models import SloSettings
 from inference_bench.errors import ResourceLimitError
-from inference_bench.metrics.capacity import REPEATS, RESOLUTION, CapacitySearch
-from inference_bench.orchestration.capacity_plan import first_load, probe_plan, promise_of, unit_of
+from inference_bench.metrics.capacity import REPEATS, RESOLUTION
+from inference_bench.orchestration.capacity_plan import probe_plan, promise_of, unit_of
+from inference_bench.orchestration.resumed_search import cut_before, resumed_search
 from inference_bench.orchestration.run_plan import RunPlan, planned_test
-from inference_bench.results.capacity import RULE, CapacityFacts, ProbeFacts, ServiceCapacity, capacity_words
+from inference_bench.orchestration.search_state import SearchState, ServiceSearch
+from inference_bench.results.capacity import RULE, CapacityFacts, ProbeFacts, capacity_words
 from inference_bench.results.capacity_rows import load_text
 from inference_bench.results.finalise import probe_run, remove_interim
 from inference_bench.results.folder import RunFolder
@@ -29,30 +30,6 @@ from inference_bench.testing.context import RunContext
 from inference_bench.testing.limits import check_limits, needs
 from inference_bench.testing.load_runner import run_load
 from inference_bench.testing.plan import LoadPlan
-
-_TRIES_OF_AN_INVALID_PROBE: Final = 3
-
-
-@dataclass(slots=True)
-class _Service:
-    """One service's search: its state, its probes, and what cannot be offered to it."""
-
-    position: int
-    name: str
-    search: CapacitySearch
-    probes: list[ProbeFacts] = field(default_factory=list)
-    limited_by: str | None = None
-
-    def facts(self) -> ServiceCapacity:
-        answer = self.search.answer()
-        return ServiceCapacity(
-            value=answer.value,
-            low=answer.low,
-            high=answer.high,
-            at_least=answer.at_least,
-            limited_by=self.limited_by if answer.high is None or answer.value is None else None,
-            probes=tuple(self.probes),
-        )
 
 
 class FindCapacity:
@@ -72,68 +49,54 @@ class FindCapacity:
         return False
 
     async def _search(self, test: LoadTestSettings) -> bool:
-        promise = promise_of(test, self._folder.read_manifest().config)
-        services = [self._service(position, test) for position in range(len(self._plan.services))]
-        turn = 0
-        while waiting := [one for one in services if one.search.next_load() is not None]:
-            # Who begins moves on from turn to turn: nobody is always measured first.
-            ahead = turn % len(waiting)
-            for one in (*waiting[ahead:], *waiting[:ahead]):
-                if self._context.stop.is_set() or await self._probe(test, one, promise):
-                    self._keep(test, promise, services, complete=False)
-                    return True
-                self._keep(test, promise, services, complete=False)
-            turn += 1
-        self._keep(test, promise, services, complete=True)
+        manifest = self._folder.read_manifest()
+        promise = promise_of(test, manifest.config)
+        state = resumed_search(test, manifest)
+        while (found := state.next_probe()) is not None:
+            one, load = found
+            if self._context.stop.is_set() or await self._probe(test, one, load, promise):
+                self._keep(test, promise, state, complete=False)
+                return True
+            state.done()
+            self._keep(test, promise, state, complete=False)
+        self._keep(test, promise, state, complete=True)
         self._folder.update(partial(_without_other_probes, test=test.name))
-        for one in services:
+        for one in state.services:
             self._tell(f"{test.name}: {one.name} keeps its promises at {capacity_words(one.facts(), unit_of(test))}")
         return False
 
-    def _service(self, position: int, test: LoadTestSettings) -> _Service:
-        whole = test.arrivals == "closed"
-        first = first_load(test)
-        search = CapacitySearch(first, whole=whole, least=1.0 if whole else first / 1024)
-        return _Service(position, self._plan.services[position].name, search)
-
-    async def _probe(self, test: LoadTestSettings, one: _Service, promise: SloSettings) -> bool:
-        """Offer the next load to one service and note what became of it; return whether interrupted."""
-        load = one.search.next_load()
-        assert load is not None
-        round_no = sum(probe.load == load for probe in one.probes)
+    async def _probe(self, test: LoadTestSettings, one: ServiceSearch, load: float, promise: SloSettings) -> bool:
+        """Offer a load to one service and note what became of it; return whether interrupted."""
+        round_no = one.round_of(load)
         plan = probe_plan(test, load, one.position, self._plan.settings.benchmark.seed, round_no)
-        try:
-            seconds = self._plan.settings.services.timeout_seconds
-            check_limits([needs(plan, 1, self._plan.workers, seconds)])
-        except ResourceLimitError as error:
-            one.search.cannot_offer(load)
-            one.limited_by = str(error)
-            return False
-        self._folder.update(partial(_with_probe, plan=plan, service=one.name))
-        shape = replace(self._plan.shapes[test.name], name=plan.name)
-        ran = await run_load(self._context, plan, shape)
-        if ran.interrupted:
-            return True
+        if not self._was_made(plan, one.name):
+            try:
+                seconds = self._plan.settings.services.timeout_seconds
+                check_limits([needs(plan, 1, self._plan.workers, seconds)])
+            except ResourceLimitError as error:
+                one.refuse(load, str(error))
+                return False
+            self._folder.update(partial(_with_probe, plan=plan, service=one.name))
+            again = cut_before(self._folder.read_manifest(), plan.name, one.name, round_no)
+            shape = replace(self._plan.shapes[test.name], name=plan.name, again=again)
+            if (await run_load(self._context, plan, shape)).interrupted:
+                return True
         await self._context.pool.written_out()
         # In a thread, so that Ctrl-C is heard; no request is under way, so nothing measured can be disturbed.
         measured = await asyncio.to_thread(_measured, self._folder, plan)
         probe = judge_probe(measured, one.name, promise, load, round_no)
-        one.probes.append(probe)
+        one.note(probe)
         self._tell(f"{test.name}: {one.name} at {load_text(load, unit_of(test))}: {_outcome(probe)}")
-        if probe.kept is not None:
-            one.search.record(load, kept=probe.kept)
-        elif probe.too_few:
-            one.search.cannot_offer(load)  # as many would be sent if it was made again
-            few = f"too few requests at {load_text(load, unit_of(test))} ({'; '.join(probe.why)})"
-            one.limited_by = f"{few}: probes must last longer"
-        elif sum(tried.load == load and tried.kept is None for tried in one.probes) >= _TRIES_OF_AN_INVALID_PROBE:
-            one.search.cannot_offer(load)
-            one.limited_by = f"this client at {load_text(load, unit_of(test))}: {'; '.join(probe.why)}"
         return False
 
-    def _keep(
-        self, test: LoadTestSettings, promise: SloSettings, services: Sequence[_Service], *, complete: bool
-    ) -> None:
+    def _was_made(self, plan: LoadPlan, service: str) -> bool:
+        """Whether an earlier part of the run made this probe, and was cut before it was judged: of what was cut, no
+        window is kept.
+        """
+        windows = self._folder.read_manifest().windows.get(plan.name, {}).get(service, ())
+        return any(window.round == plan.first for window in windows)
+
+    def _keep(self, test: LoadTestSettings, promise: SloSettings, state: SearchState, *, complete: bool) -> None:
         """Write what is known into the manifest: a run that dies later still has it."""
         facts = CapacityFacts(
             test=test.name,
@@ -141,7 +104,7 @@ class FindCapacity:
             promise=tuple(_promise_words(promise)),
             rule=RULE.format(resolution=RESOLUTION, repeats=REPEATS),
             complete=complete,
-            services={one.name: one.facts() for one in services},
+            services={one.name: one.facts() for one in state.services},
         )
 
         def put(manifest: Manifest) -> Manifest:

@@ -42,9 +42,9 @@ def check_can_resume(folder: RunFolder, manifest: Manifest) -> None:
         raise UsageError(f"{name} was begun by version {tool}, this is {__version__}", hint=f"resume it with {tool}")
     if host != platform.node():
         raise UsageError(f"{name} was measured on {host}, and this is {platform.node()}", hint=f"resume it on {host}")
-    if any(test.probe for test in manifest.plan):
+    if any(test.probe for test in manifest.plan) and not manifest.searches:
         raise UsageError(
-            f"{name} searched for a capacity: which load comes next depends on what was measured just before",
+            f"{name} searched for a capacity, and was made by a version that did not keep what resuming a search needs",
             hint="what it measured is saved; begin a new search with --find-capacity",
         )
     if not folder.journal.is_dir() and folder.file(REQUESTS).is_file() and not folder.file(CHUNKS).is_file():

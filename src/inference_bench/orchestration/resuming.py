@@ -16,17 +16,19 @@ from pydantic import ValidationError
 from inference_bench.config.loader import LoadedSettings
 from inference_bench.config.models import Settings
 from inference_bench.errors import NoServiceError, RunFolderError, UsageError
-from inference_bench.orchestration.closing import close_run
+from inference_bench.orchestration.capacity_plan import probable, searches_of
+from inference_bench.orchestration.closing import recover_run
 from inference_bench.orchestration.resumable import check_can_resume
+from inference_bench.orchestration.resumed_search import SearchLeft, cut_before, search_left, with_searches
 from inference_bench.orchestration.run_plan import RunPlan, Selection, planned_test
 from inference_bench.orchestration.service_orchestrator import OpenServices
 from inference_bench.orchestration.session_notes import with_turns
 from inference_bench.results.design import TestDesign
-from inference_bench.results.finalise import REQUESTS, recover
+from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.json_model import first_problem
 from inference_bench.results.liveness import boot_id, this_process
-from inference_bench.results.manifest import Manifest, PlannedTest, Resumption, ServiceFacts
+from inference_bench.results.manifest import CutTurn, Manifest, PlannedTest, Resumption, ServiceFacts
 from inference_bench.results.progress import Progress, kept_windows, planned_units, progress_of, removed_by
 from inference_bench.testing.estimates import estimate
 from inference_bench.testing.plan import LoadPlan, TtftPlan
@@ -37,12 +39,15 @@ _SAME = ("engine", "dialect", "product", "version", "model", "simulated")
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """A run that can go on: its folder, its manifest as it was read, its configuration, and how far it had come."""
+    """A run that can go on: its folder, its manifest as it was read, its configuration, and how far it had come, its
+    searches for a capacity too.
+    """
 
     folder: RunFolder
     manifest: Manifest
     settings: Settings
     progress: Progress
+    searches: tuple[SearchLeft, ...] = ()
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -53,8 +58,15 @@ class Interrupted:
     def selection(self) -> Selection:
         """The tests of its plan, in the words of the configuration."""
         kinds = {test.kind for test in self.manifest.plan}
-        only = dict.fromkeys(test.sweep or test.name for test in self.manifest.plan)
-        return Selection(ttft="ttft" in kinds, load="load" in kinds, only=tuple(only))
+        only = dict.fromkeys(test.sweep or test.name for test in self.manifest.plan) | dict.fromkeys(
+            self.manifest.searches
+        )
+        return Selection(
+            ttft="ttft" in kinds,
+            load="load" in kinds,
+            only=tuple(only),
+            find_capacity=bool(self.manifest.searches),
+        )
 
     @property
     def was_to_go_on(self) -> bool:
@@ -63,8 +75,8 @@ class Interrupted:
 
     @property
     def planned(self) -> tuple[tuple[PlannedTest, int], ...]:
-        """Its tests, each with how many rounds or blocks it was planned with."""
-        return tuple((test, planned_units(test)) for test in self.manifest.plan)
+        """Its tests, each with how many rounds or blocks it was planned with; the probes of a search are no tests."""
+        return tuple((test, planned_units(test)) for test in self.manifest.plan if not test.probe)
 
     @property
     def workers(self) -> int | None:
@@ -82,9 +94,19 @@ class Interrupted:
         done = self.progress.completed
         return {
             test.name: done[test.name]
-            for test in self.manifest.plan
-            if test.name in self.progress.begun and done[test.name] < planned_units(test)
+            for test, planned in self.planned
+            if test.name in self.progress.begun and done[test.name] < planned
         }
+
+    @property
+    def searches_over(self) -> bool:
+        """Whether no search has anything left to measure."""
+        return all(left.over for left in self.searches)
+
+    @property
+    def cut_turns(self) -> tuple[CutTurn, ...]:
+        """The probes of its searches that give way."""
+        return tuple(turn for left in self.searches for turn in left.cut)
 
     def loaded(self, api_key_envs: Mapping[str, str]) -> LoadedSettings:
         """Return its configuration as a command loads one; `api_key_envs` names the variables of keys by service."""
@@ -108,7 +130,7 @@ def interrupted_run(folder: RunFolder, *, rescue: bool) -> Interrupted:
     check_can_resume(folder, manifest)
     if rescue and (folder.journal.is_dir() or folder.file(REQUESTS).is_file()):
         # Summed up too: should going on fail for want of a service, the run is closed as any that was rescued.
-        recover(folder, summarise=close_run)
+        recover_run(folder, documents=False)
         manifest = folder.read_manifest()
     try:
         settings = Settings.model_validate(manifest.config)
@@ -118,7 +140,9 @@ def interrupted_run(folder: RunFolder, *, rescue: bool) -> Interrupted:
             f"the configuration of {folder.test_id} cannot be used: {first_problem(error)}", hint=hint
         ) from error
     progress = progress_of(folder, manifest)
-    found = Interrupted(folder, manifest, settings, progress)
+    searched = searches_of(settings, manifest.searches) if manifest.searches else ()
+    searches = tuple(search_left(test, manifest, progress) for test in searched)
+    found = Interrupted(folder, manifest, settings, progress, searches)
     if found.was_to_go_on and all(progress.completed[test.name] >= planned_units(test) for test in manifest.plan):
         raise UsageError(
             f"the planned part of {folder.test_id} is complete, and going on until it is decided cannot be resumed",
@@ -159,8 +183,11 @@ def left_of(plan: RunPlan, run: Interrupted) -> RunPlan:
         else plan.shapes[test.name]
         for test in tests
     }
-    estimates = tuple(with_turns(estimate(test, len(plan.services)), test, shapes[test.name]) for test in tests)
-    return replace(plan, tests=tests, shapes=shapes, estimates=estimates, notes=())
+    shapes |= {test.name: plan.shapes[test.name] for test in plan.searches}
+    services, seed = len(plan.services), run.settings.benchmark.seed
+    estimates = [with_turns(estimate(test, services), test, shapes[test.name]) for test in tests]
+    estimates += [probable(left.test, services, seed, made=left.probes, over=left.over) for left in run.searches]
+    return replace(plan, tests=tests, shapes=shapes, estimates=tuple(estimates), notes=())
 
 
 def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
@@ -171,7 +198,7 @@ def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
     """
     if run.folder.read_manifest() != run.manifest:
         raise UsageError(f"{run.folder.test_id} has changed meanwhile", hint="somebody else may have resumed it")
-    removed, ends = removed_by(run.folder, run.manifest, run.cut)
+    removed, ends = removed_by(run.folder, run.manifest, run.cut, run.cut_turns)
     shift = _shift_ns(run)
     began = time.monotonic_ns() + shift
     resumption = Resumption(
@@ -184,14 +211,16 @@ def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
         first_worker=run.progress.next_worker,
         shifted_ns=shift,
         cut=run.cut,
+        cut_turns=run.cut_turns,
     )
     changes = {
         "status": "running",
         "process": this_process(),
-        "windows": kept_windows(run.manifest, run.cut, ends),
+        "windows": kept_windows(run.manifest, run.cut, ends, run.cut_turns),
         "design": _design(run, plan),
         "resumed": (*(run.manifest.resumed or ()), resumption),
         "notes": (*run.manifest.notes, _note(run, resumption)),
+        **with_searches(run.manifest, run.searches),
     }
     run.folder.write_manifest(run.manifest.model_copy(update=changes))
     return resumption
@@ -220,8 +249,12 @@ def _note(run: Interrupted, resumption: Resumption) -> str:
         else f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC; it had sent no request before"
     )
     if resumption.removed_requests:
-        where = ", ".join(f"{name} from {run.unit(name)} {first + 1} on" for name, first in resumption.cut.items())
-        text += f"; what was cut is measured anew, {resumption.removed_requests:,} of its requests removed ({where})"
+        where = [f"{name} from {run.unit(name)} {first + 1} on" for name, first in resumption.cut.items()]
+        where += [f"probe {turn.round + 1} of {turn.service} at {turn.test}" for turn in resumption.cut_turns]
+        gone = f"{resumption.removed_requests:,} of its requests removed ({', '.join(where)})"
+        text += f"; what was cut is measured anew, {gone}"
+    for left in run.searches:
+        text += f"; the search of {left.test.name} went on after {left.probes:,} probes"
     if resumption.shifted_ns:
         text += "; the machine was started again in between: its clocks are tied together by the time of day"
     return text
@@ -267,6 +300,13 @@ def _design(run: Interrupted, plan: RunPlan) -> object:
         if shape.unique and shape.again:
             rule = prefix[left.name]
             prefix[left.name] = f"{rule}; from round number {left.first} on the test's name in it is {shape.scope}"
+    for search in run.searches:
+        for turn in search.cut if plan.shapes[search.test.name].unique else ():
+            again = cut_before(run.manifest, turn.test, turn.service, turn.round) + 1
+            scope = replace(plan.shapes[search.test.name], name=turn.test, again=again).scope
+            rule = prefix[search.test.name]
+            where = f"round number {turn.round} of {turn.test} for {turn.service}"
+            prefix[search.test.name] = f"{rule}; in {where} the test's name in it is {scope}"
     sequential = design.sequential
     if sequential is not None and sequential.looks:
         # It was looked at when it was cut; its end will be the next look, at that look's level.
@@ -293,12 +333,15 @@ def _word(value: object) -> str:
 def _check_plan(run: Interrupted, plan: RunPlan) -> None:
     """Refuse when the configuration does not give the plan that the manifest holds (another version, another file)."""
     now = {test.name: planned_test(test) for test in plan.tests}
-    for test in run.manifest.plan:
+    before = [test for test, _ in run.planned]
+    for test in before:
         if now.get(test.name) != test:
             raise UsageError(
                 f"the test {test.name} would not be planned as it was", hint="a file that it reads may have changed"
             )
-    names = [test.name for test in run.manifest.plan]
+    names = [test.name for test in before]
     positions = [names.index(test.name) if test.name in names else -1 for test in plan.tests]
-    if -1 in positions or any(first > second for first, second in pairwise(positions)):
+    searched = tuple(test.name for test in plan.searches)
+    moved = -1 in positions or any(first > second for first, second in pairwise(positions))
+    if moved or searched != run.manifest.searches:
         raise UsageError("the tests would not be planned as they were", hint="begin a new run")

@@ -131,17 +131,21 @@ def interim_run(folder: RunFolder) -> RunFolder:
 
 
 def probe_run(folder: RunFolder, test: str, round_no: int) -> RunFolder:
-    """Write what the journal holds of one round of one test as a run of its own: as `interim_run`, but small."""
+    """Write what a run holds of one round of one test as a run of its own: as `interim_run`, but small. Of a run that
+    was resumed the parts before count too.
+    """
     remove_interim(folder)
     interim = RunFolder(folder.journal / _INTERIM)
     interim.path.mkdir()
-    manifest = only_round(folder.read_manifest(), test, round_no)
-    rows = [found for batch in read_journal(folder.journal) if (found := of_round(batch, test, round_no)).num_rows]
+    whole = folder.read_manifest()
+    manifest = only_round(whole, test, round_no)
+    held = records(folder, whole, "requests")
+    rows = [found for batch in held if (found := of_round(batch, test, round_no)).num_rows]
     wanted = pa.concat_arrays([batch.column("seq") for batch in rows]) if rows else pa.array([], pa.int64())
-    chunks = (batch.filter(pc.is_in(batch.column("seq"), wanted)) for batch in read_journal(folder.journal, "chunks"))
+    chunks = (batch.filter(pc.is_in(batch.column("seq"), wanted)) for batch in records(folder, whole, "chunks"))
     simulated = manifest.simulated
     _write(interim.file(CHUNKS), "chunks", chunks, simulated=simulated)
-    _write(interim.file(WORKER_SAMPLES), "workers", read_journal(folder.journal, "workers"), simulated=simulated)
+    _write(interim.file(WORKER_SAMPLES), "workers", records(folder, whole, "workers"), simulated=simulated)
     _write(interim.file(REQUESTS), "requests", _placed(rows, manifest), simulated=simulated)
     interim.write_manifest(manifest)
     return interim

@@ -52,13 +52,24 @@ class Window(BaseModel):
     requests: int | None = None
 
 
+class CutTurn(BaseModel):
+    """One turn of one service in a search for a capacity that was cut: its records gave way."""
+
+    model_config = _MODEL
+
+    test: str
+    service: str
+    round: int
+
+
 class Resumption(BaseModel):
     """An interrupted run that went on. Times in ns are on the run's own clock, that of its first start.
 
     `after_requests` is what was kept of the parts before; `removed_requests` were of the round or block that was cut
-    and is measured anew. `cut` names it by test: records from this round (ttft: block) on gave way. Requests of the
-    new part are numbered from `first_seq`, its workers from `first_worker`; `shifted_ns` was added to its marks,
-    because the machine had been started again and its clock with it.
+    and is measured anew. `cut` names it by test: records from this round (ttft: block) on gave way; `cut_turns` are
+    the probes of a search that did. Requests of the new part are numbered from `first_seq`, its workers from
+    `first_worker`; `shifted_ns` was added to its marks, because the machine had been started again and its clock with
+    it.
     """
 
     model_config = _MODEL
@@ -72,6 +83,7 @@ class Resumption(BaseModel):
     first_worker: int
     shifted_ns: int = 0
     cut: dict[str, int] = Field(default_factory=dict)
+    cut_turns: tuple[CutTurn, ...] = ()
 
 
 class LoadShape(BaseModel):
@@ -162,7 +174,8 @@ class Manifest(BaseModel):
     """The run. `windows` maps test and service to the windows of the rounds that were completed.
 
     `design` says how the experiment was made; None in runs of versions that did not keep it. `resumed` lists when an
-    interrupted run went on; None in runs of versions that could not.
+    interrupted run went on; None in runs of versions that could not. `searches` are the load tests whose capacity is
+    searched, `calibrate` whether the machine was to be calibrated: what a run that goes on must know.
     """
 
     model_config = _MODEL
@@ -185,6 +198,8 @@ class Manifest(BaseModel):
     windows: dict[str, dict[str, tuple[Window, ...]]] = Field(default_factory=dict)
     design: Design | None = None
     process: ProcessMark | None = None
+    searches: tuple[str, ...] = ()
+    calibrate: bool = False
     capacity: tuple[CapacityFacts, ...] = ()
     resumed: tuple[Resumption, ...] | None = None
     imported: ImportedFrom | None = None

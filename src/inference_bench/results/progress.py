@@ -5,18 +5,18 @@ TTFT test is whole when every service has answered, well or badly. Only what is 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from inference_bench.results.folder import RunFolder
-from inference_bench.results.manifest import Manifest, PlannedTest, Window
+from inference_bench.results.manifest import CutTurn, Manifest, PlannedTest, Window
 from inference_bench.results.resumed import cut_rows, records
 
 INTERRUPTED = "interrupted"
-_Turn = tuple[str, str, int]  # test, service, round
+Turn = tuple[str, str, int]  # test, service, round
 
 
 @dataclass(slots=True)
@@ -24,7 +24,8 @@ class Progress:
     """What a run holds. `completed` maps each planned test to its whole rounds or blocks, counted from the first.
 
     `begun` maps a test to one more than the highest round (ttft: stretch) that has records. `last_ns` is the last
-    mark of all on the run's clock.
+    mark of all on the run's clock. `turns` maps each turn of a load test that has records or a window to whether it is
+    whole.
     """
 
     completed: dict[str, int] = field(default_factory=dict)
@@ -33,13 +34,16 @@ class Progress:
     next_seq: int = 0
     next_worker: int = 0
     last_ns: int = 0
+    turns: dict[Turn, bool] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Seen:
-    """Counted requests of each turn, and who has answered in each block of each TTFT test."""
+    """Counted requests of each turn (0 where it has warm-ups only), and who has answered in each block of each TTFT
+    test.
+    """
 
-    turns: Counter[_Turn] = field(default_factory=Counter)
+    turns: Counter[Turn] = field(default_factory=Counter)
     blocks: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
@@ -65,6 +69,7 @@ def progress_of(folder: RunFolder, manifest: Manifest) -> Progress:
                 all(_is_whole(windows.get(name, ()), test.name, name, number, seen) for name in services)
                 for number in range(test.rounds)
             )
+    found.turns = {turn: _is_whole(_windows(manifest, turn), *turn, seen) for turn in _turns(manifest, seen)}
     return found
 
 
@@ -73,14 +78,16 @@ def planned_units(test: PlannedTest) -> int:
     return _blocks(test) if test.kind == "ttft" else test.rounds
 
 
-def removed_by(folder: RunFolder, manifest: Manifest, cut: Mapping[str, int]) -> tuple[int, dict[tuple[str, int], int]]:
-    """Return how many requests give way to a new beginning of the cut rounds and blocks, warm-ups included, and the
-    last end in ns of the counted ones that stay, by test and round (ttft: stretch).
+def removed_by(
+    folder: RunFolder, manifest: Manifest, cut: Mapping[str, int], turns: Collection[CutTurn] = ()
+) -> tuple[int, dict[tuple[str, int], int]]:
+    """Return how many requests give way to a new beginning of the cut rounds, blocks and turns, warm-ups included, and
+    the last end in ns of the counted ones that stay, by test and round (ttft: stretch).
     """
     removed = 0
     ends: dict[tuple[str, int], int] = {}
     for batch in records(folder, manifest, "requests"):
-        gone = cut_rows(batch, manifest.plan, cut)
+        gone = cut_rows(batch, manifest.plan, cut, turns)
         removed += int(gone.sum())
         stay = batch.filter(pa.array(~gone)).select(["test", "round", "warmup", "end_ns"])
         table = pa.Table.from_batches([stay])
@@ -93,17 +100,20 @@ def removed_by(folder: RunFolder, manifest: Manifest, cut: Mapping[str, int]) ->
 
 
 def kept_windows(
-    manifest: Manifest, cut: Mapping[str, int], ends: Mapping[tuple[str, int], int]
+    manifest: Manifest,
+    cut: Mapping[str, int],
+    ends: Mapping[tuple[str, int], int],
+    turns: Collection[CutTurn] = (),
 ) -> dict[str, dict[str, tuple[Window, ...]]]:
     """Return the windows that stay. A TTFT stretch that was cut ends with the last answer that is kept of it."""
     kinds = {test.name: test.kind for test in manifest.plan}
+    gone = {(turn.test, turn.service, turn.round) for turn in turns}
     kept: dict[str, dict[str, tuple[Window, ...]]] = {}
     for test, of_test in manifest.windows.items():
-        if test not in cut:
-            kept[test] = dict(of_test)
-            continue
         for service, windows in of_test.items():
-            if kinds.get(test) == "ttft":
+            if test not in cut:
+                stay = tuple(window for window in windows if (test, service, window.round) not in gone)
+            elif kinds.get(test) == "ttft":
                 stay = tuple(_trimmed(windows, test, ends))
             else:
                 stay = tuple(window for window in windows if window.round < cut[test])
@@ -131,12 +141,28 @@ def _count(batch: "pa.RecordBatch", found: Progress, seen: _Seen) -> None:
     turns = table.group_by(["test", "service", "round", "warmup"]).aggregate([([], "count_all")])
     for row in turns.to_pylist():
         found.begun[row["test"]] = max(found.begun.get(row["test"], 0), row["round"] + 1)
-        if not row["warmup"]:
-            seen.turns[row["test"], row["service"], row["round"]] += row["count_all"]
+        turn = row["test"], row["service"], row["round"]
+        seen.turns[turn] += 0 if row["warmup"] else row["count_all"]
     blocks = table.filter(pc.is_valid(table.column("block"))).select(["test", "service", "block", "error_class"])
     for row in blocks.to_pylist():
         if row["error_class"] != INTERRUPTED:
             seen.blocks[row["test"], row["block"]].add(row["service"])
+
+
+def _turns(manifest: Manifest, seen: _Seen) -> set[Turn]:
+    """Return the turns of load tests that have records or a window, whether or not their test is still planned."""
+    single = {test.name for test in manifest.plan if test.kind == "ttft"}
+    windows = {
+        (test, service, window.round)
+        for test, of_test in manifest.windows.items()
+        for service, of_service in of_test.items()
+        for window in of_service
+    }
+    return {turn for turn in {*windows, *seen.turns} if turn[0] not in single}
+
+
+def _windows(manifest: Manifest, turn: Turn) -> Sequence[Window]:
+    return manifest.windows.get(turn[0], {}).get(turn[1], ())
 
 
 def _is_whole(windows: Sequence[Window], test: str, service: str, number: int, seen: _Seen) -> bool:

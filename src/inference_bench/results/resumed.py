@@ -5,7 +5,7 @@ the parts before are taken, whether or not it holds those of the journal already
 one, the requests last, and a kill between any two of them leaves a folder on which the same call does it all again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from inference_bench.errors import RunFolderError
 from inference_bench.metrics.columns import Bools, Ints
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.journal import read_journal
-from inference_bench.results.manifest import Manifest, PlannedTest, Resumption
+from inference_bench.results.manifest import CutTurn, Manifest, PlannedTest, Resumption
 from inference_bench.results.schema import Part, journal_schema
 
 TABLES: Final[Mapping[Part, str]] = {
@@ -51,8 +51,11 @@ def records(folder: RunFolder, manifest: Manifest, part: Part) -> Iterator["pa.R
         yield _continued(batch, resumption)
 
 
-def cut_rows(batch: "pa.RecordBatch", plan: Iterable[PlannedTest], cut: Mapping[str, int]) -> Bools:
-    """Return which requests belong to a round or block that was cut, or to a later one; warm-ups go with their round.
+def cut_rows(
+    batch: "pa.RecordBatch", plan: Iterable[PlannedTest], cut: Mapping[str, int], turns: Collection[CutTurn] = ()
+) -> Bools:
+    """Return which requests belong to a round or block that was cut, or to a later one, or to one of these `turns`;
+    warm-ups go with their round.
 
     The warm-ups of a TTFT test belong to no block: they go when no block is kept.
     """
@@ -63,7 +66,15 @@ def cut_rows(batch: "pa.RecordBatch", plan: Iterable[PlannedTest], cut: Mapping[
         number = batch.column("block" if kinds.get(test) == "ttft" else "round")
         unnumbered = first if first == 0 else -1
         found |= of_test & (number.fill_null(pa.scalar(unnumbered, number.type)).to_numpy() >= first)
+    for turn in turns:
+        of_turn = _truth(pc.equal(batch.column("test"), pa.scalar(turn.test)))
+        of_turn &= _truth(pc.equal(batch.column("service"), pa.scalar(turn.service)))
+        found |= of_turn & (batch.column("round").to_numpy() == turn.round)
     return found
+
+
+def _cut_rows(batch: "pa.RecordBatch", plan: Iterable[PlannedTest], resumption: Resumption) -> Bools:
+    return cut_rows(batch, plan, resumption.cut, resumption.cut_turns)
 
 
 def _earlier(
@@ -73,7 +84,7 @@ def _earlier(
     gone = _cut_requests(folder, plan, resumption) if part in {"chunks", "server"} else None
     for batch in _table(folder, part):
         if part == "requests":
-            kept = _before(batch, "seq", resumption.first_seq) & ~cut_rows(batch, plan, resumption.cut)
+            kept = _before(batch, "seq", resumption.first_seq) & ~_cut_rows(batch, plan, resumption)
         elif part == "chunks" and gone is not None:
             kept = _before(batch, "seq", resumption.first_seq) & ~np.isin(batch.column("seq").to_numpy(), gone.numbers)
         else:
@@ -94,7 +105,7 @@ def _cut_requests(folder: RunFolder, plan: Iterable[PlannedTest], resumption: Re
     numbers = [np.empty(0, dtype=np.int64)]
     begun: dict[tuple[str, str], int] = {}
     for batch in _table(folder, "requests"):
-        cut = batch.filter(pa.array(cut_rows(batch, plan, resumption.cut)))
+        cut = batch.filter(pa.array(_cut_rows(batch, plan, resumption)))
         numbers.append(cut.column("seq").to_numpy())
         for row in cut.select(["test", "service", "sent_ns", "warmup"]).to_pylist():
             if row["sent_ns"] is not None and not row["warmup"]:

@@ -18,6 +18,7 @@ from inference_bench.errors import InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
     from inference_bench.orchestration.benchmark_orchestrator import RunOutcome
+    from inference_bench.orchestration.resumed_search import SearchLeft
     from inference_bench.orchestration.resuming import Interrupted
     from inference_bench.orchestration.run_plan import RunPlan
     from inference_bench.orchestration.service_orchestrator import OpenServices
@@ -28,7 +29,7 @@ LAST = "last"
 _GO_WITH_IT = frozenset(
     {
         "resume", "yes", "dry_run", "as_json", "junit", "strict", "fail_if", "output_dir", "max_requests",
-        "api_key_env",
+        "api_key_env", "calibrate",
     }
 )  # fmt: skip
 
@@ -92,12 +93,13 @@ async def resume_flow(
         plan = left_of(
             await asyncio.to_thread(make_run_plan, opened, run.settings, run.selection, workers=run.workers), run
         )
+        calibrate = _calibrates(run, plan, options)
         if options.dry_run:
             _show_dry_run(run, plan, opened, options)
             return None
         for line in _kept_lines(run, plan):
             note(line)
-        if not display.quiet and plan.tests:
+        if not display.quiet and (plan.tests or not run.searches_over):
             print_plan(err(), plan, simulated=opened.simulated)
         await confirm(plan, options, stop)
         if stop.is_set():
@@ -111,6 +113,7 @@ async def resume_flow(
             output_directory=run.folder.path.parent,
             name=run.manifest.name,
             fail_if=tuple(gates),
+            calibrate=calibrate,
             resumed=run,
         )
         return await measure(given, stop)
@@ -145,11 +148,42 @@ def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
         lines.append(
             f"Note: {clean(test)} goes on with its {run.unit(test)} {first + 1}; what was cut is measured anew"
         )
+    lines += [_search_line(left) for left in run.searches]
     if run.was_to_go_on:
         lines.append("Note: the run ends with its plan: going on until it is decided cannot be resumed")
-    if not plan.tests:
+    if not plan.tests and run.searches_over:
         lines.append("All tests are whole: only the closing of the run is left")
     return lines
+
+
+def _search_line(left: "SearchLeft") -> str:
+    """Say how far a search had come, and what it goes on with."""
+    name = clean(left.test.name)
+    upcoming = left.state.next_probe()
+    if upcoming is None:
+        return f"Note: the search of {name} is whole, with {left.probes} probes"
+    one, load = upcoming
+    what = f"{load:.4g} {one.unit if load != 1 or one.unit != 'users' else 'user'}"
+    return f"Note: the search of {name} goes on after {left.probes} probes, with {clean(one.name)} at {what}"
+
+
+def _calibrates(run: "Interrupted", plan: "RunPlan", options: BenchmarkOptions) -> bool:
+    """Return whether the machine is calibrated before the run goes on, for the tests that are left; say so.
+
+    Raises UsageError where that was asked for with --resume, and no load test is left.
+    """
+    from inference_bench.testing.calibration import calibrated_tests  # noqa: PLC0415 - keeps --help fast
+
+    if not options.calibrate and not run.manifest.calibrate:
+        return False
+    names = [clean(test.name) for test in calibrated_tests(plan.tests)]
+    if options.calibrate and not names:
+        raise UsageError("--calibrate needs a load test, and none is left to measure", hint="leave it out")
+    kept = [clean(name) for name in run.manifest.trust.calibration if name not in {test.name for test in plan.tests}]
+    stays = f"; what was found for {', '.join(kept)} stays" if kept else ""
+    if names:
+        note(f"Calibration: before the run goes on, for {', '.join(names)}{stays}")
+    return bool(names)
 
 
 def _whole(run: "Interrupted") -> str:
@@ -157,7 +191,8 @@ def _whole(run: "Interrupted") -> str:
         f"{clean(test.name)} {run.progress.completed[test.name]} of {planned} {run.unit(test.name)}s"
         for test, planned in run.planned
     ]
-    return "; ".join(done)
+    done += [f"{clean(left.test.name)} {left.probes} probes" for left in run.searches]
+    return "; ".join(done) or "nothing"
 
 
 def _show_dry_run(run: "Interrupted", plan: "RunPlan", opened: "OpenServices", options: BenchmarkOptions) -> None:
@@ -169,11 +204,12 @@ def _show_dry_run(run: "Interrupted", plan: "RunPlan", opened: "OpenServices", o
         document["resumes"] = {
             "test_id": run.folder.test_id,
             "requests_held": run.progress.requests,
-            "completed": dict(run.progress.completed),
+            "completed": {test.name: run.progress.completed[test.name] for test, _ in run.planned},
+            "probes": {left.test.name: left.probes for left in run.searches},
         }
         print_json(document)
         return
     for line in _kept_lines(run, plan):
         out().print(line, markup=False, soft_wrap=True)
-    if plan.tests:
+    if plan.tests or not run.searches_over:
         print_plan(out(), plan, simulated=opened.simulated)
