@@ -148,11 +148,15 @@ def _running(server: socketserver.BaseServer) -> Iterator[None]:
         thread.join(5)
 
 
+_KEPT: list[socket.socket] = []
+
+
 def closed_port() -> int:
-    """Return a port where nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port where nothing listens, nor will while this process lives: one given back is anybody's next one."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    _KEPT.append(kept)
+    return int(kept.getsockname()[1])
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:

@@ -4,17 +4,19 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from servers import ScriptedServer, good_answer, read_request, serving
 
+from engine_servers import closed_port
 from inference_bench.api.exchange import Job, Timeouts
 from inference_bench.api.framing import FramingError, ResponseHead
 from inference_bench.api.protocols import Endpoint, ErrorClass
 from inference_bench.api.targets import resolve
 from inference_bench.api.transport import Transport
+from servers import ScriptedServer, good_answer, read_request, serving
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 
@@ -57,7 +59,12 @@ def test_connections_opened_ahead_over_tls_are_kept_when_the_server_sends_ticket
 
     with serving(script, server_context) as server:
         transport = transport_to(server, "https")
-        for _ in range(10):
+        deadline = time.monotonic() + 20
+        while transport.at_hand(0) < 4:
+            assert time.monotonic() < deadline
+            transport.prepare(0, 4)
+            run_for(transport, 0.05)
+        for _ in range(5):  # the tickets come behind the handshake
             transport.prepare(0, 4)
             run_for(transport, 0.05)
         assert transport.at_hand(0) == 4
@@ -114,15 +121,18 @@ def test_an_answer_before_the_request_was_read_is_taken() -> None:
     big = b"x" * 8_000_000
     large = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(big) + big
 
+    taken = threading.Event()
+
     def script(sock: socket.socket, _number: int) -> None:
         sock.recv(1000)
         sock.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno")
-        time.sleep(0.3)
+        taken.wait(20)  # closing with a request unread would reset the connection
 
     with serving(script) as server:
         transport = transport_to(server)
         transport.submit(Job(0, 0, large))
         finish(transport)
+        taken.set()
         transport.close()
     assert transport.finished[0].status == 413
 
@@ -145,11 +155,8 @@ def test_a_failed_set_up_takes_no_request_that_has_another_connection_coming() -
 
 
 def test_a_server_that_refuses_is_not_flooded_with_connections_opened_ahead() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    transport = Transport(
-        [resolve(Endpoint("svc", "openai", f"http://127.0.0.1:{port}"))], Timeouts(1, 1, 2), stamps=True
-    )
+    url = f"http://127.0.0.1:{closed_port()}"
+    transport = Transport([resolve(Endpoint("svc", "openai", url))], Timeouts(1, 1, 2), stamps=True)
     attempts = 0
     until = time.monotonic() + 0.5
     while time.monotonic() < until:
@@ -187,7 +194,7 @@ def test_silence_before_the_head_ends_by_the_idle_bound() -> None:
         read_request(sock)
 
     with serving(script) as server:
-        transport = transport_to(server, timeouts=Timeouts(1, 0.3, 5))
+        transport = transport_to(server, timeouts=Timeouts(20, 0.3, 30))
         transport.submit(Job(0, 0, REQUEST))
         finish(transport)
         transport.close()

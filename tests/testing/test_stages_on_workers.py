@@ -17,6 +17,7 @@ from inference_bench.testing.frames import RequestMeta, Stage
 from inference_bench.testing.pool import JobTuple, WorkerPool
 from inference_bench.testing.stages import StageResult, run_stage
 
+PATIENCE = 60.0
 PAYLOAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 ANSWER = (
     b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
@@ -35,8 +36,10 @@ def jobs(count: int) -> Iterator[JobTuple]:
         yield index, 0, 0, PAYLOAD, meta(index)
 
 
-async def one_stage(target: Target, journal: Path, *, users: int, count: int, stop_after: float | None) -> StageResult:
-    """Run one closed stage of so many jobs; `stop_after` seconds it is interrupted."""
+async def one_stage(
+    target: Target, journal: Path, *, users: int, count: int, stop_when: threading.Event | None = None
+) -> StageResult:
+    """Run one closed stage of so many jobs; it is interrupted when `stop_when` is set."""
     stop = asyncio.Event()
     pool = WorkerPool([target], Timeouts(2, 20, 30), count=1, journal=journal, stamps=True, keep_text=False)
     async with pool:
@@ -45,16 +48,26 @@ async def one_stage(target: Target, journal: Path, *, users: int, count: int, st
         def stage_of(_worker: int, number: int) -> Stage:
             return Stage(number, tuple((user, start) for user in range(users)), 0, 0, ((0, users),))
 
-        if stop_after is not None:
-            asyncio.get_running_loop().call_later(stop_after, stop.set)
-        return await run_stage(pool, stage_of, lambda _worker, _start: jobs(count), start_ns=start, stop=stop)
+        async def interrupt() -> None:
+            if stop_when is not None and await asyncio.to_thread(stop_when.wait, PATIENCE):
+                stop.set()
+
+        interrupting = asyncio.create_task(interrupt())
+        result = await run_stage(pool, stage_of, lambda _worker, _start: jobs(count), start_ns=start, stop=stop)
+        await interrupting
+        return result
 
 
 class Server:
-    """Accepts connections; answers each request with `answer`, or never with None."""
+    """Accepts connections; answers each request with `answer`, or never with None. `enough` is set when it was sent so
+    many requests.
+    """
 
-    def __init__(self, answer: bytes | None) -> None:
+    def __init__(self, answer: bytes | None, *, enough: int = 0) -> None:
         self._answer = answer
+        self._missing = enough
+        self.enough = threading.Event()
+        self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.target = resolve(Endpoint("svc", "openai", f"http://127.0.0.1:{self._listener.getsockname()[1]}"))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -70,6 +83,10 @@ class Server:
     def _serve(self, sock: socket.socket) -> None:
         with sock:
             while sock.recv(65536):
+                with self._lock:
+                    self._missing -= 1
+                    if self._missing == 0:
+                        self.enough.set()
                 if self._answer is not None:
                     head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(self._answer)
                     sock.sendall(head + self._answer)
@@ -80,17 +97,18 @@ class Server:
 
 
 def test_an_interruption_while_the_last_answers_are_awaited_ends_the_stage_and_keeps_them(tmp_path: Path) -> None:
-    server = Server(None)
-    result = asyncio.run(one_stage(server.target, tmp_path / "journal", users=3, count=3, stop_after=0.6))
+    server = Server(None, enough=3)
+    journal = tmp_path / "journal"
+    result = asyncio.run(one_stage(server.target, journal, users=3, count=3, stop_when=server.enough))
     server.close()
     assert result.interrupted
-    rows = [row for batch in read_journal(tmp_path / "journal") for row in batch.to_pylist()]
+    rows = [row for batch in read_journal(journal) for row in batch.to_pylist()]
     assert [row["error_class"] for row in rows] == ["interrupted"] * 3
 
 
 def test_absurd_counts_from_a_server_are_missing_and_end_nothing(tmp_path: Path) -> None:
     server = Server(ANSWER)
-    result = asyncio.run(one_stage(server.target, tmp_path / "journal", users=2, count=20, stop_after=None))
+    result = asyncio.run(one_stage(server.target, tmp_path / "journal", users=2, count=20))
     server.close()
     assert not result.interrupted
     rows = [row for batch in read_journal(tmp_path / "journal") for row in batch.to_pylist()]
