@@ -2,15 +2,14 @@
 
 import select
 import socket
-import threading
 import ssl
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from servers import DONE, END, HEAD, USAGE, ScriptedServer, chunk, event, good_answer, read_request, serving
 
 from inference_bench.api.clients import get_client
 from inference_bench.api.clock import kernel_stamps_work
@@ -19,6 +18,7 @@ from inference_bench.api.protocols import Endpoint, ErrorClass
 from inference_bench.api.reading import read_exchange
 from inference_bench.api.targets import resolve
 from inference_bench.api.transport import Transport
+from servers import DONE, END, HEAD, USAGE, ScriptedServer, chunk, event, good_answer, read_request, serving
 
 BODY = b'{"messages":[]}'
 
