@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 from front_door import Done, run, start, truth_of
@@ -11,7 +12,8 @@ from race_services import FOUR, recorded, row_of, saved, url_options
 from inference_bench.simulator.launcher import SimulatorProcess
 
 RACE = ("demo", "--mode", "race", "--max-tokens", "16")
-TRUTH_MS = 5.0  # how far our stamp may lie from the simulator's on a machine that does other things too
+TRUTH_MS = 5.0  # how far our stamps may lie from the simulator's on a machine that does other things too
+CLOCK_SLACK_MS = 1.0  # a stamp is the kernel's wall clock brought to the monotonic one
 
 
 class Services:
@@ -37,6 +39,7 @@ def test_the_lane_the_file_the_recording_and_the_truth_agree(services: Services,
     lanes = heat["lanes"]
     assert set(lanes) == set(services.urls)
     truth = truth_of(services.truth, wanted=[lane["request_id"] for lane in lanes.values()])
+    late: list[float] = []
     for number, (name, lane) in enumerate(lanes.items()):
         # The screen's figure is the stored one's; so is the recording's, to the nanosecond.
         assert f"{lane['ttft_ms']:,.1f}" in row_of(done.out, name)
@@ -45,8 +48,11 @@ def test_the_lane_the_file_the_recording_and_the_truth_agree(services: Services,
         (end,) = (line[3] for line in lines if line[1] == "finished" and line[2] == number)
         assert (first[0] - first[3]) / 1e6 == lane["ttft_ms"] == (end["first_token_ns"] - end["sent_ns"]) / 1e6
         record = truth[lane["request_id"]]
-        assert abs(lane["first_token_ns"] - record.written_ns[0]) / 1e6 < TRUTH_MS
+        late.append((lane["first_token_ns"] - record.written_ns[0]) / 1e6)
         assert lane["output_tokens"] == record.tokens == 16
+    # A machine that is busy between the server's note and its write makes one of them late, and not most of them.
+    assert min(late) >= -CLOCK_SLACK_MS
+    assert median(late) < TRUTH_MS
     assert lanes["vllm"]["place"] == 1
     assert "SIMULATED" in done.out
     assert saved(tmp_path / "race.json")["simulated"] is True
@@ -96,7 +102,9 @@ def test_equal_services_share_a_place_and_are_never_called_better(tmp_path: Path
     kept = saved(tmp_path / "race.json")
     assert done.code == 0, done.said()
     (primary,) = [one for one in kept["verdicts"] if one["primary"]]
-    assert primary["verdict"] in ("equivalent", "no_difference_shown")
+    valid = all(one["validity"]["verdict"] != "invalid" for one in kept["figures"].values())
+    assert primary["verdict"] in (("equivalent", "no_difference_shown") if valid else ("not_comparable",))
+    assert primary["better"] is None
     assert kept["saving"] is None
     for heat in kept["heats"]:
         places = sorted(lane["place"] for lane in heat["lanes"].values())
@@ -127,7 +135,13 @@ def test_a_crowd_is_real_and_told_apart_from_the_heat_alone(tmp_path: Path) -> N
     alone, among = kept["heats"]
     assert (alone["crowd"], among["crowd"]) == (0, 3)
     # One slot and three others: the question waits its turn. Real requests, which the simulator has seen.
-    assert among["lanes"]["ollama"]["ttft_ms"] > 3 * alone["lanes"]["ollama"]["ttft_ms"]
+    truth = truth_of(tmp_path / "t.jsonl", wanted=[heat["lanes"]["ollama"]["request_id"] for heat in (alone, among)])
+    waits: list[float] = []
+    for heat in (alone, among):
+        record = truth[heat["lanes"]["ollama"]["request_id"]]
+        waits.append((record.due_ns[0] - record.received_ns) / 1e6)
+        assert heat["lanes"]["ollama"]["ttft_ms"] >= waits[-1] - CLOCK_SLACK_MS
+    assert waits[1] > 3 * waits[0]
     effect = kept["crowd_effect"]["ollama"]
     assert (effect["users"], effect["ttft_alone_ms"]) == (3, alone["lanes"]["ollama"]["ttft_ms"])
     seen = list(truth_of(tmp_path / "t.jsonl").values())
