@@ -6,12 +6,13 @@ no file and knows no verdict; comparing services is done elsewhere.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
 from inference_bench.metrics.chunks import ChunkSource, ChunkTable
-from inference_bench.metrics.columns import Floats, Ints, RequestColumns
+from inference_bench.metrics.columns import Floats, Ints, Records, RequestColumns
 from inference_bench.metrics.definitions import METRICS, Metric
 from inference_bench.metrics.distribution import Distribution, describe
 from inference_bench.metrics.gaps import Gaps, chunk_gaps, gathered_gaps, grouped_gaps, token_gaps
@@ -69,7 +70,7 @@ class MetricsCalculator:
 
     def __init__(
         self,
-        requests: pa.Table,
+        requests: Records,
         chunks: pa.Table | ChunkSource | None,
         *,
         windows: Windows,
@@ -79,11 +80,16 @@ class MetricsCalculator:
         for name in ("service", "test"):
             if len(self._columns.distinct(name)) > 1:
                 raise ValueError(f"the records belong to more than one {name}")
-        self._chunks = None if chunks is None else ChunkTable(chunks)
+        self._chunk_source = chunks
         self.windows = checked(windows)
         self._slo = slo
         self._counted = in_window(self._columns, self.windows)
         self._good = self._columns.flag("ok") & self._counted
+
+    @cached_property
+    def _chunks(self) -> ChunkTable | None:
+        """The chunks, read when a figure first needs them: many are made of the requests alone."""
+        return None if self._chunk_source is None else ChunkTable(self._chunk_source)
 
     @property
     def window_seconds(self) -> float:
@@ -151,6 +157,10 @@ class MetricsCalculator:
             return Gathering(), 0
         return gathered_gaps(metric_id, self._chunks, np.sort(self._columns.whole("seq").value[self._good]))
 
+    def gap_percentile(self, metric_id: str, percent: int) -> float | None:
+        """Return a percentile of icl_ms or itl_ms, whatever the number of gaps; None without any."""
+        return self._gathered(metric_id)[0].percentile(percent)
+
     def zero_gap_share(self) -> float | None:
         """Return the share of icl gaps that are 0 (chunks with one stamp); None without gaps."""
         gathering, _ = self._gathered("icl_ms")
@@ -158,11 +168,10 @@ class MetricsCalculator:
 
     def counts(self) -> RequestCounts:
         """Return how many requests of the window ended how."""
+        found = self._columns.coded("error_class").counts(self._counted & ~self._good)
         errors: dict[str, int] = {}
-        classes = self._columns.words("error_class")
-        for position in np.flatnonzero(self._counted & ~self._good):
-            name = classes[int(position)] or "unknown"
-            errors[name] = errors.get(name, 0) + 1
+        for name, count in found.items():
+            errors[name or "unknown"] = errors.get(name or "unknown", 0) + count
         interrupted = errors.pop(INTERRUPTED, 0)
         sent, ok = int(np.count_nonzero(self._counted)), int(np.count_nonzero(self._good))
         return RequestCounts(sent, ok, sent - ok - interrupted, interrupted, dict(sorted(errors.items())))
@@ -181,8 +190,8 @@ class MetricsCalculator:
         """Return the rate of requests that met every limit; None when nothing was promised."""
         if self._slo is None:
             return None
-        classes = np.array([name == INTERRUPTED for name in self._columns.words("error_class")], dtype=np.bool_)
-        return goodput(self._columns, self._counted & ~classes, self.window_seconds, self._slo)
+        interrupted = self._columns.coded("error_class").among([INTERRUPTED])
+        return goodput(self._columns, self._counted & ~interrupted, self.window_seconds, self._slo)
 
     def cold_start(self) -> ColdStart | None:
         """Return what the very first request saw; None when none was sent."""

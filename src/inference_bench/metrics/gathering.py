@@ -54,6 +54,12 @@ class Gathering:
             self._sketch, missing=missing, better=better, mean=self._mean, std=spread, low=self._low, high=self._high
         )
 
+    def percentile(self, percent: int) -> float | None:
+        """Return a percentile of everything that was taken, as `describe` has it; None of nothing."""
+        if self._sketch is not None:
+            return self._sketch.quantile(percent / 100)
+        return float(np.percentile(np.concatenate(self._held), percent)) if self._held else None
+
     def _fold(self, parts: Sequence[Floats], sketch: QuantileSketch) -> None:
         for part in parts:
             before, count = sketch.n, part.size

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from inference_bench.metrics.columns import NS_PER_S, RequestColumns
+from inference_bench.metrics.columns import NS_PER_S, Records, RequestColumns
 from inference_bench.metrics.windows import origin
 
 
@@ -26,7 +25,7 @@ class Phases:
     in_flight_at_close: int | None
 
 
-def phases_of(requests: pa.Table, windows: dict[int, tuple[int, int]]) -> Phases:
+def phases_of(requests: Records, windows: dict[int, tuple[int, int]]) -> Phases:
     """Return the phases of one service's requests in one test; `windows` are its steady windows by round, in ns.
 
     A request is placed by its intended time in an open loop, else by when it was sent.

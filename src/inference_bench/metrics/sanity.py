@@ -35,9 +35,8 @@ from operator import eq
 from typing import Final, Literal
 
 import numpy as np
-import pyarrow as pa
 
-from inference_bench.metrics.columns import Bools, Floats, Ints, RequestColumns
+from inference_bench.metrics.columns import Bools, Floats, Ints, Records, RequestColumns, Words
 from inference_bench.metrics.windows import Windows, in_window
 
 TextCheck = Literal["sound", "broken_characters", "few_characters", "repeated"]
@@ -65,6 +64,7 @@ _REPLACEMENT: Final = "\ufffd"
 _BROKEN: Final = frozenset({"Cc", "Cs", "Cn"})
 _UNKNOWN: Final = "unknown"
 _INDEX_BITS: Final = 40
+_NOT_GARBLED: Final = frozenset({SOUND, _UNKNOWN, ""})
 
 
 def text_check(text: str) -> TextCheck | None:
@@ -158,31 +158,36 @@ class Sanity:
     kinds: Mapping[str, int] = field(default_factory=dict)
 
 
-def answers_of(requests: pa.Table, windows: Windows) -> Answers:
+def answers_of(requests: Records, windows: Windows) -> Answers:
     """Return what the judgement needs of the request records of one service in one test."""
     columns = RequestColumns(requests)
     counted = in_window(columns, windows)
     good = counted & columns.flag("ok")
-    errors = Counter(_chosen(columns.words("error_class"), counted & ~good))
+    errors = _counts(columns.coded("error_class"), counted & ~good)
     stored = TEXT_CHECK_COLUMN in requests.column_names
-    looks = _chosen(columns.words(TEXT_CHECK_COLUMN) if stored else [None] * len(columns), good)
+    unlooked = Words(np.full(len(columns), -1, dtype=np.int32), ())
+    looks = columns.coded(TEXT_CHECK_COLUMN) if stored else unlooked
+    kinds = _counts(looks, good)
     tokens = columns.number("output_tokens")[good]
     return Answers(
-        looked=_UNKNOWN not in looks and stored,
+        looked=_UNKNOWN not in kinds and stored,
         ended=int(np.count_nonzero(good)) + errors.total() - errors["interrupted"],
         empty=errors["empty"],
         truncated=errors["truncated"],
         work=((columns.whole("round").value << _INDEX_BITS) + columns.whole("index").value)[good],
         tokens=tokens,
         natural=tokens < columns.number("max_tokens")[good],
-        garbled=np.array([look not in (SOUND, _UNKNOWN) for look in looks], dtype=np.bool_),
-        kinds=dict(Counter(look for look in looks if look not in (SOUND, _UNKNOWN))),
+        garbled=((looks.code >= 0) & ~looks.among(_NOT_GARBLED))[good],
+        kinds={look: count for look, count in kinds.items() if look not in _NOT_GARBLED},
     )
 
 
-def _chosen(words: list[str | None], wanted: Bools) -> list[str]:
-    """Return the words of the wanted rows; a missing one is `_UNKNOWN`."""
-    return [words[position] or _UNKNOWN for position in np.flatnonzero(wanted)]
+def _counts(words: Words, wanted: Bools) -> Counter[str]:
+    """Return how often each word stands in the wanted rows; a missing one is `_UNKNOWN`."""
+    found: Counter[str] = Counter()
+    for word, count in words.counts(wanted).items():
+        found[word or _UNKNOWN] += count
+    return found
 
 
 def judge_answers(services: Mapping[str, Answers]) -> dict[str, Sanity | None]:

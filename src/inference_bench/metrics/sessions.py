@@ -6,9 +6,8 @@ Only requests that carry a session and a turn are looked at. Counted are those o
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from inference_bench.metrics.columns import NS_PER_MS, NS_PER_S, Bools, Floats, Ints, RequestColumns
+from inference_bench.metrics.columns import NS_PER_MS, NS_PER_S, Bools, Floats, Ints, Records, RequestColumns
 from inference_bench.metrics.distribution import percentile_needs
 from inference_bench.metrics.windows import Windows, in_window
 
@@ -42,7 +41,7 @@ class SessionFigures:
     turns: tuple[TurnFigures, ...]
 
 
-def session_figures(requests: pa.Table, windows: Windows, *, think_seconds: float) -> SessionFigures | None:
+def session_figures(requests: Records, windows: Windows, *, think_seconds: float) -> SessionFigures | None:
     """Return what the sessions in these records show; None when there are none (or a version wrote them that knew
     none).
     """
@@ -54,7 +53,7 @@ def session_figures(requests: pa.Table, windows: Windows, *, think_seconds: floa
     if not counted.any():
         return None
     good = columns.flag("ok") & counted
-    interrupted = np.array([word == "interrupted" for word in columns.words("error_class")], dtype=np.bool_)
+    interrupted = columns.coded("error_class").among(["interrupted"])
     gaps = _turnarounds_ms(columns, counted, round(think_seconds * NS_PER_S))
     numbers = np.unique(turn.value[good])
     return SessionFigures(

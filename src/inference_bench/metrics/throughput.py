@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inference_bench.metrics.chunks import ChunkTable
+from inference_bench.metrics.chunks import UNKNOWN, ChunkTable
 from inference_bench.metrics.columns import Bools, Floats, Ints, RequestColumns
 from inference_bench.metrics.windows import Windows, contains, known_in, overlap_ns, total_seconds
 
@@ -39,10 +39,8 @@ def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Wind
         return Throughput(None, None, None, 0, None, None, None, None)
     counted = ~columns.flag("warmup")
     good = columns.flag("ok") & counted
-    intended, sent = columns.whole("intended_ns"), columns.whole("sent_ns")
-    # Later turns of sessions have no intended time: they follow their answers, and no rate was asked of them.
-    of_plan = intended.known if intended.known.any() else np.ones(len(columns), dtype=np.bool_)
-    ended = known_in(windows, columns.whole("end_ns")) & good
+    ended = int((known_in(windows, columns.whole("end_ns")) & good).sum())
+    asked, sent = _asked_and_sent(columns, windows, counted)
     unknown = _unknown_tokens(columns, windows, good)
     output = prompts = None
     if not np.any(unknown["output"]):
@@ -51,12 +49,12 @@ def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Wind
             prompts = _prompt_tokens_in(columns, windows, good) / seconds
     mean, most = concurrency(columns, windows)
     return Throughput(
-        requests_per_s=int(ended.sum()) / seconds,
+        requests_per_s=ended / seconds,
         output_tokens_per_s=output,
         total_tokens_per_s=None if output is None or prompts is None else output + prompts,
         tokens_unknown=int(unknown["output"].sum()),
-        rate_asked=int((known_in(windows, intended) & counted).sum()) / seconds if intended.known.any() else None,
-        rate_sent=int((known_in(windows, sent) & counted & of_plan).sum()) / seconds,
+        rate_asked=None if asked is None else asked / seconds,
+        rate_sent=sent / seconds,
         concurrency_mean=mean,
         concurrency_max=most,
     )
@@ -65,6 +63,18 @@ def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Wind
 def cost_per_million_tokens(price_per_hour: float, tokens_per_s: float | None) -> float | None:
     """Return the price of a million tokens at this rate; None without a rate."""
     return price_per_hour / 3600 / tokens_per_s * 1e6 if tokens_per_s else None
+
+
+def _asked_and_sent(columns: RequestColumns, windows: Windows, counted: Bools) -> tuple[int | None, int]:
+    """Return how many requests were due in the windows (None in a closed loop), and how many of those sent there count.
+
+    Later turns of sessions have no intended time: they follow their answers, and no rate was asked of them.
+    """
+    intended = columns.whole("intended_ns")
+    sent = known_in(windows, columns.whole("sent_ns")) & counted
+    if not intended.known.any():
+        return None, int(sent.sum())
+    return int((known_in(windows, intended) & counted).sum()), int((sent & intended.known).sum())
 
 
 def _unknown_tokens(columns: RequestColumns, windows: Windows, good: Bools) -> dict[str, Bools]:
@@ -85,36 +95,44 @@ def output_tokens_in(columns: RequestColumns, chunks: ChunkTable | None, windows
     token, the others are spread evenly from there to the last.
     """
     seq = columns.whole("seq").value
-    told = _told_by_chunks(chunks, seq[good], windows)
-    split_known = good & np.isin(seq, told.numbers)
-    carried = told.tokens[np.searchsorted(told.numbers, seq[split_known])]
-    beyond = columns.whole("output_tokens").value[split_known] - carried
-    last_inside = contains(windows, columns.whole("last_token_ns").value[split_known])
+    told = _told_by_chunks(chunks, np.sort(seq[good]), windows)
+    carried = told.of(seq)
+    del seq
+    split_known = good & (carried != UNKNOWN)
+    last_inside = split_known & contains(windows, columns.whole("last_token_ns").value)
+    beyond = columns.whole("output_tokens").value[last_inside] - carried[last_inside]
     spread = _prorated(columns, windows, good & ~split_known)
-    return told.inside + float(beyond[last_inside].sum()) + float(spread.sum())
+    return told.inside + float(beyond.sum()) + float(spread.sum())
 
 
 class _Told(NamedTuple):
-    """Requests (sorted numbers) whose chunks tell all their tokens, the sums, and how many came in the windows."""
+    """Requests (sorted numbers), the tokens that the chunks of each told (UNKNOWN: not all of them told theirs), and
+    how many of these came in the windows.
+    """
 
     numbers: Ints
     tokens: Ints
     inside: int
 
+    def of(self, seq: Ints) -> Ints:
+        """Return the tokens of these requests; UNKNOWN also for one that is not among them."""
+        if not self.numbers.size:
+            return np.full(seq.shape, UNKNOWN, dtype=np.int64)
+        place = np.searchsorted(self.numbers, seq)
+        np.minimum(place, self.numbers.size - 1, out=place)
+        return np.where(self.numbers[place] == seq, self.tokens[place], UNKNOWN)
+
 
 def _told_by_chunks(chunks: ChunkTable | None, wanted: Ints, windows: Windows) -> _Told:
-    numbers: list[Ints] = [np.empty(0, dtype=np.int64)]
-    tokens: list[Ints] = [np.empty(0, dtype=np.int64)]
+    """Return what the chunks of the wanted requests (sorted) tell."""
+    tokens = np.full(wanted.shape, UNKNOWN, dtype=np.int64)
     inside = 0
     for whole in chunks.pieces(wanted) if chunks is not None else ():
         piece = whole.of(whole.tokens_known())
         if piece.numbers.size:
-            numbers.append(piece.numbers)
-            tokens.append(piece.token_sums())
+            tokens[np.searchsorted(wanted, piece.numbers)] = piece.token_sums()
             inside += int(piece.tokens[contains(windows, piece.arrival_ns)].sum(dtype=np.int64))
-    every = np.concatenate(numbers)
-    order = np.argsort(every)
-    return _Told(every[order], np.concatenate(tokens)[order], inside)
+    return _Told(wanted, tokens, inside)
 
 
 def _prorated(columns: RequestColumns, windows: Windows, which: Bools) -> Floats:
@@ -148,17 +166,25 @@ def concurrency(columns: RequestColumns, windows: Windows) -> tuple[float | None
     seconds = total_seconds(windows)
     if not seconds:
         return None, None
-    sent, end = columns.whole("sent_ns"), columns.whole("end_ns")
-    both = sent.known & end.known
-    starts, ends = sent.value[both], end.value[both]
+    starts, ends = _flights(columns)
     mean = float(overlap_ns(windows, starts, ends).sum()) / (seconds * 1e9)
     return mean, max(_most_at_once(np.maximum(starts, low), np.minimum(ends, high)) for low, high in windows)
 
 
+def _flights(columns: RequestColumns) -> tuple[Ints, Ints]:
+    """Return when each request was sent and when it ended, of those that have both marks."""
+    sent, end = columns.whole("sent_ns"), columns.whole("end_ns")
+    both = sent.known & end.known
+    return (sent.value, end.value) if both.all() else (sent.value[both], end.value[both])
+
+
 def _most_at_once(starts: Ints, ends: Ints) -> int:
     real = ends > starts
-    starts, ends = np.sort(starts[real]), np.sort(ends[real])
+    starts, ends = starts[real], ends[real]
     if not starts.size:
         return 0
-    in_flight = np.arange(1, starts.size + 1) - np.searchsorted(ends, starts, side="right")
+    starts.sort()
+    ends.sort()
+    in_flight = np.searchsorted(ends, starts, side="right")
+    np.subtract(np.arange(1, starts.size + 1), in_flight, out=in_flight)
     return int(in_flight.max())

@@ -54,7 +54,6 @@ def known_in(windows: Windows, times: Whole) -> Bools:
 def origin(columns: RequestColumns) -> Whole:
     """Return the mark that places a request in time: intended in an open loop, else sent, else when it was tried."""
     value, known = columns.whole(_MARKS_OF_ORIGIN[0])
-    value, known = value.copy(), known.copy()
     for name in _MARKS_OF_ORIGIN[1:]:
         other = columns.whole(name)
         take = ~known & other.known
@@ -72,5 +71,7 @@ def overlap_ns(windows: Windows, starts: Ints, ends: Ints) -> Floats:
     """Return how much of each stretch [start, end] lies in the windows, in ns."""
     shared = np.zeros(starts.shape)
     for low, high in windows:
-        shared += np.clip(np.minimum(ends, high) - np.maximum(starts, low), 0, None)
+        part = np.minimum(ends, high)
+        part -= np.maximum(starts, low)
+        shared += np.maximum(part, 0, out=part)
     return shared

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
 from inference_bench.api.engine_metrics import TIMES
-from inference_bench.metrics.columns import Bools, Floats, RequestColumns
+from inference_bench.metrics.columns import Bools, Floats, Records, RequestColumns
 from inference_bench.metrics.windows import in_window
 from inference_bench.results.server_facts import LevelFacts, MeanFacts, PartFacts, ServerFacts, Source
 from inference_bench.results.server_series import ServerSeries, Turn
@@ -43,7 +42,7 @@ class _Told:
 
 
 def server_facts_of(
-    requests: pa.Table, series: ServerSeries, *, test: str, windows: _Windows, kernel_stamps: bool
+    requests: Records, series: ServerSeries, *, test: str, windows: _Windows, kernel_stamps: bool
 ) -> ServerFacts | None:
     """Return what the server of these requests (one service in one test) told, beside ours; None where it told nothing.
 

@@ -1,7 +1,6 @@
 """From the records of multi-turn sessions to what the summary says of them."""
 
-import pyarrow as pa
-
+from inference_bench.metrics.columns import Records
 from inference_bench.metrics.sessions import session_figures
 from inference_bench.metrics.windows import Windows
 from inference_bench.results.summary import ServiceSummary
@@ -9,7 +8,7 @@ from inference_bench.results.summary_parts import SessionFacts, TurnFacts
 
 
 def with_sessions(
-    summary: ServiceSummary, requests: pa.Table, windows: Windows, *, think_seconds: float
+    summary: ServiceSummary, requests: Records, windows: Windows, *, think_seconds: float
 ) -> ServiceSummary:
     """Return the summary with what the service's sessions show, turn by turn; as it is when it had none."""
     found = session_figures(requests, windows, think_seconds=think_seconds)

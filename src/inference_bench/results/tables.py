@@ -6,46 +6,31 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inference_bench.errors import RunFolderError
 from inference_bench.metrics.chunks import COLUMNS as CHUNK_COLUMNS
-from inference_bench.metrics.columns import Bools, Ints
+from inference_bench.metrics.columns import Bools, Ints, Records, RequestColumns
 from inference_bench.results.finalise import REQUESTS, WORKER_SAMPLES, chunks_file
 from inference_bench.results.folder import RunFolder
+from inference_bench.results.stored_requests import StoredRequests
 
-_NOT_MEASURED = frozenset({"request_id", "error_message", "response_text"})
 
-
-def load_requests(folder: RunFolder, *, test: str, service: str) -> pa.Table:
-    """Return the request records of one service in one test, without their texts.
+def load_requests(folder: RunFolder, *, test: str, service: str) -> StoredRequests:
+    """Return the request records of one service in one test, without their texts; columns are read when asked for.
 
     Raises:
         RunFolderError: the run has no requests.parquet that can be read.
     """
-    path = folder.file(REQUESTS)
-    try:
-        with pq.ParquetFile(path) as file:
-            names = [name for name in file.schema_arrow.names if name not in _NOT_MEASURED]
-            found = [file.schema_arrow.empty_table().select(names)]
-            # One row group at a time: a reader of the whole file would hold all services and tests at once.
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=names, use_threads=False)
-                of_test = pc.equal(table.column("test").cast(pa.string()), pa.scalar(test))
-                of_service = pc.equal(table.column("service").cast(pa.string()), pa.scalar(service))
-                found.append(table.filter(pc.and_(of_test, of_service)))
-            return pa.concat_tables(found).unify_dictionaries().combine_chunks()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise RunFolderError(f"{path} is missing or damaged") from error
+    return StoredRequests(folder.file(REQUESTS), test=test, service=service)
 
 
-def load_chunks(folder: RunFolder, requests: pa.Table) -> "StoredChunks | None":
+def load_chunks(folder: RunFolder, requests: Records) -> "StoredChunks | None":
     """Return the text chunks of these requests, to be read from the file when needed; None when none were kept."""
     path = chunks_file(folder)
     if path is None:
         return None
-    return StoredChunks(path, np.sort(np.asarray(requests.column("seq").to_numpy(), dtype=np.int64)))
+    return StoredChunks(path, np.sort(RequestColumns(requests).whole("seq").value))
 
 
 class StoredChunks:
