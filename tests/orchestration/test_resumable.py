@@ -8,7 +8,8 @@ import pytest
 from inference_bench import __version__
 from inference_bench.errors import BenchError
 from inference_bench.orchestration.resumable import check_can_resume, resume_command
-from inference_bench.orchestration.resuming import begin_again, interrupted_run
+from inference_bench.orchestration.resuming import interrupted_run
+from inference_bench.orchestration.resumption import begin_again
 from inference_bench.orchestration.run_plan import RunPlan
 from inference_bench.results import design as designs
 from inference_bench.results.design import Design, Look, Sequential

@@ -20,7 +20,8 @@ from inference_bench.orchestration.calibrating import calibrate
 from inference_bench.orchestration.closing import end_run
 from inference_bench.orchestration.find_capacity import FindCapacity
 from inference_bench.orchestration.own_watch import own_processes_watched
-from inference_bench.orchestration.resuming import Interrupted, begin_again
+from inference_bench.orchestration.resuming import Interrupted
+from inference_bench.orchestration.resumption import begin_again
 from inference_bench.orchestration.run_design import design_of, with_completed
 from inference_bench.orchestration.run_plan import RunPlan, planned_test
 from inference_bench.orchestration.server_watch import servers_watched

@@ -100,8 +100,13 @@ def compare(folder: RunFolder) -> Comparison:
     comparison = compare_run(folder, alpha=alpha_of(manifest))
     sequential = None if manifest.design is None else manifest.design.sequential
     if sequential is not None and sequential.stopped is None:
-        manifest = folder.update(lambda so_far: ended_early(so_far, comparison))
-        comparison = compare_run(folder, alpha=alpha_of(manifest))  # it tells of its looks, the last one included
+        looked = folder.update(lambda so_far: ended_early(so_far, comparison)).design
+        assert looked is not None
+        assert looked.sequential is not None
+        # It was judged at the level of this very look: all that is new is the look itself. Comparing is the longest
+        # part of closing a run, and who has pressed Ctrl-C waits for it.
+        told = {**comparison.design, "sequential": looked.sequential.model_dump(mode="json")}
+        comparison = comparison.model_copy(update={"design": told})
     write_comparison(folder, comparison)
     return comparison
 

@@ -5,10 +5,8 @@ arrivals are those of the original plan; only the prefixes of a round that was b
 cache answers for an engine. One part is told from another by `Manifest.resumed`.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import pairwise
 
 from pydantic import ValidationError
@@ -19,17 +17,15 @@ from inference_bench.errors import NoServiceError, RunFolderError, UsageError
 from inference_bench.orchestration.capacity_plan import probable, searches_of
 from inference_bench.orchestration.closing import recover_run
 from inference_bench.orchestration.resumable import check_can_resume
-from inference_bench.orchestration.resumed_search import SearchLeft, cut_before, search_left, with_searches
+from inference_bench.orchestration.resumed_search import SearchLeft, search_left
 from inference_bench.orchestration.run_plan import RunPlan, Selection, planned_test
 from inference_bench.orchestration.service_orchestrator import OpenServices
 from inference_bench.orchestration.session_notes import with_turns
-from inference_bench.results.design import TestDesign
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.json_model import first_problem
-from inference_bench.results.liveness import boot_id, this_process
-from inference_bench.results.manifest import CutTurn, Manifest, PlannedTest, Resumption, ServiceFacts
-from inference_bench.results.progress import Progress, kept_windows, planned_units, progress_of, removed_by
+from inference_bench.results.manifest import CutTurn, Manifest, PlannedTest, ServiceFacts
+from inference_bench.results.progress import Progress, planned_units, progress_of
 from inference_bench.testing.estimates import estimate
 from inference_bench.testing.plan import LoadPlan, TtftPlan
 
@@ -190,76 +186,6 @@ def left_of(plan: RunPlan, run: Interrupted) -> RunPlan:
     return replace(plan, tests=tests, shapes=shapes, estimates=tuple(estimates), notes=())
 
 
-def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
-    """Write into the manifest that the run goes on from here, and return what was written.
-
-    Windows of what was cut go; the records of it stay in the tables until those of the new part take their place.
-    Raises UsageError when the run has changed since it was looked at.
-    """
-    if run.folder.read_manifest() != run.manifest:
-        raise UsageError(f"{run.folder.test_id} has changed meanwhile", hint="somebody else may have resumed it")
-    removed, ends = removed_by(run.folder, run.manifest, run.cut, run.cut_turns)
-    shift = _shift_ns(run)
-    began = time.monotonic_ns() + shift
-    resumption = Resumption(
-        at=datetime.now(UTC),
-        began_ns=began,
-        pause_seconds=(began - run.progress.last_ns) / 1e9 if run.progress.last_ns else 0.0,
-        after_requests=run.progress.requests - removed,
-        removed_requests=removed,
-        first_seq=run.progress.next_seq,
-        first_worker=run.progress.next_worker,
-        shifted_ns=shift,
-        cut=run.cut,
-        cut_turns=run.cut_turns,
-    )
-    changes = {
-        "status": "running",
-        "process": this_process(),
-        "windows": kept_windows(run.manifest, run.cut, ends, run.cut_turns),
-        "design": _design(run, plan),
-        "resumed": (*(run.manifest.resumed or ()), resumption),
-        "notes": (*run.manifest.notes, _note(run, resumption)),
-        **with_searches(run.manifest, run.searches),
-    }
-    run.folder.write_manifest(run.manifest.model_copy(update=changes))
-    return resumption
-
-
-def _shift_ns(run: Interrupted) -> int:
-    """Return what to add to this start's monotonic clock so that it goes on as that of the run's first start.
-
-    0 on the same start of the machine. Else both clocks are tied together by the wall clock, as far as that goes
-    forward: no part may lie before the end of the one before it.
-    """
-    anchor = run.manifest.clock
-    if anchor.boot_id is not None and anchor.boot_id == boot_id():
-        return 0
-    wall, monotonic = time.time_ns(), time.monotonic_ns()
-    shift = anchor.monotonic_ns + (wall - anchor.wall_ns) - monotonic
-    return max(shift, run.progress.last_ns + _LEAST_PAUSE_NS - monotonic)
-
-
-def _note(run: Interrupted, resumption: Resumption) -> str:
-    """Return what people must know of a run in several parts."""
-    text = (
-        f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC, {resumption.pause_seconds:,.0f} s after its last answer, "
-        f"with {resumption.after_requests:,} requests kept"
-        if run.progress.requests
-        else f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC; it had sent no request before"
-    )
-    if resumption.removed_requests:
-        where = [f"{name} from {run.unit(name)} {first + 1} on" for name, first in resumption.cut.items()]
-        where += [f"probe {turn.round + 1} of {turn.service} at {turn.test}" for turn in resumption.cut_turns]
-        gone = f"{resumption.removed_requests:,} of its requests removed ({', '.join(where)})"
-        text += f"; what was cut is measured anew, {gone}"
-    for left in run.searches:
-        text += f"; the search of {left.test.name} went on after {left.probes:,} probes"
-    if resumption.shifted_ns:
-        text += "; the machine was started again in between: its clocks are tied together by the time of day"
-    return text
-
-
 def _planned(manifest: Manifest, name: str) -> PlannedTest:
     return next(test for test in manifest.plan if test.name == name)
 
@@ -285,34 +211,6 @@ def _is_begun(test: TtftPlan | LoadPlan, run: Interrupted) -> bool:
 def _begun_before(manifest: Manifest, test: str) -> int:
     """Return how often a round of this test was cut and begun anew before."""
     return sum(test in one.cut for one in manifest.resumed or ())
-
-
-def _design(run: Interrupted, plan: RunPlan) -> object:
-    """Return the experiment with what is whole of each test, and where prefixes are new."""
-    design = run.manifest.design
-    assert design is not None  # kept by every version that can resume
-    tests: dict[str, TestDesign] = {}
-    for name, test in design.tests.items():
-        tests[name] = test.model_copy(update={"run": run.progress.completed[name]})
-    prefix = dict(design.prefix)
-    for left in plan.tests:
-        shape = plan.shapes[left.name]
-        if shape.unique and shape.again:
-            rule = prefix[left.name]
-            prefix[left.name] = f"{rule}; from round number {left.first} on the test's name in it is {shape.scope}"
-    for search in run.searches:
-        for turn in search.cut if plan.shapes[search.test.name].unique else ():
-            again = cut_before(run.manifest, turn.test, turn.service, turn.round) + 1
-            scope = replace(plan.shapes[search.test.name], name=turn.test, again=again).scope
-            rule = prefix[search.test.name]
-            where = f"round number {turn.round} of {turn.test} for {turn.service}"
-            prefix[search.test.name] = f"{rule}; in {where} the test's name in it is {scope}"
-    sequential = design.sequential
-    if sequential is not None and sequential.looks:
-        # It was looked at when it was cut; its end will be the next look, at that look's level.
-        last = sequential.looks[-1].model_copy(update={"stopped": None})
-        sequential = sequential.model_copy(update={"looks": (*sequential.looks[:-1], last)})
-    return design.model_copy(update={"tests": tests, "prefix": prefix, "sequential": sequential})
 
 
 def _check_services(before: Sequence[ServiceFacts], now: Sequence[ServiceFacts]) -> None:
