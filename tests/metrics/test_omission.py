@@ -57,7 +57,7 @@ def closed_loop(
         WINDOW,
         users=users,
         ttft_ms=calculator.values("ttft_ms"),
-        gaps_ms=calculator.values("icl_ms"),
+        gap_p90_ms=lambda: calculator.gap_percentile("icl_ms", 90),
     )
 
 
@@ -114,4 +114,4 @@ def test_answers_of_random_lengths_are_no_silence(seed: int, users: int) -> None
 def test_without_chunks_nothing_is_claimed() -> None:
     rows = [request(0, sent_at=0, first_token_at=10, last_token_at=20, end_at=5_000)]
     ttft = np.array([10.0])
-    assert find_omission(request_table(rows), None, WINDOW, users=1, ttft_ms=ttft, gaps_ms=np.empty(0)) is None
+    assert find_omission(request_table(rows), None, WINDOW, users=1, ttft_ms=ttft, gap_p90_ms=lambda: None) is None

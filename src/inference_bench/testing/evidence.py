@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from inference_bench.metrics.calculator import MetricsCalculator
 from inference_bench.metrics.chunks import ChunkSource
+from inference_bench.metrics.columns import Records
 from inference_bench.metrics.omission import find_omission, omission_words
 from inference_bench.metrics.phases import phases_of
 from inference_bench.results.manifest import Manifest, PlannedTest
@@ -26,7 +27,7 @@ class Evidence:
     manifest: Manifest
     test: PlannedTest
     service: str
-    requests: pa.Table
+    requests: Records
     samples: pa.Table
 
     @property
@@ -151,7 +152,7 @@ def omission_of(evidence: Evidence, calculator: MetricsCalculator, chunks: Chunk
         calculator.windows,
         users=users,
         ttft_ms=calculator.values("ttft_ms"),
-        gaps_ms=calculator.values("icl_ms"),
+        gap_p90_ms=lambda: calculator.gap_percentile("icl_ms", 90),
     )
     if found is None:
         return None
@@ -164,6 +165,8 @@ def omission_of(evidence: Evidence, calculator: MetricsCalculator, chunks: Chunk
             Silence(round=rounds[one.window].round, start_s=one.start_s, seconds=one.seconds, users=one.users)
             for one in found.silences
         ),
+        count=found.count,
+        seconds=found.seconds,
         unsent=found.unsent,
         ttft_p99_ms=found.ttft_p99_ms,
         ttft_p99_estimate_ms=found.ttft_p99_estimate_ms,

@@ -8,13 +8,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inference_bench.metrics.columns import RequestColumns
+from inference_bench.metrics.columns import Records, RequestColumns
 
 Bounds = Sequence[tuple[int, int]]
 EDGE_NS = 10_000_000  # the send lag from which a run is invalid by that sign alone
 
 
-def send_lags_ms(requests: pa.Table, bounds: Bounds) -> npt.NDArray[np.float64]:
+def send_lags_ms(requests: Records, bounds: Bounds) -> npt.NDArray[np.float64]:
     """Return how late every request intended in the windows was sent, whatever became of it; empty in a closed loop."""
     columns = RequestColumns(requests)
     intended, sent = columns.whole("intended_ns"), columns.whole("sent_ns")
@@ -26,7 +26,7 @@ def send_lags_ms(requests: pa.Table, bounds: Bounds) -> npt.NDArray[np.float64]:
     return (sent.value[chosen] - intended.value[chosen]) / 1e6
 
 
-def sent_over_asked(requests: pa.Table, bounds: Bounds) -> float | None:
+def sent_over_asked(requests: Records, bounds: Bounds) -> float | None:
     """Return the share of the requests intended in the windows that were sent (or tried, where no connection came
     about: that is the server's doing) before their window closed. None in a closed loop.
 
