@@ -105,6 +105,21 @@ def test_a_wrong_length_is_refused(value: object, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("turns", "problem"),
+    [
+        (0, "must be from 1 to 1,000,000 turns, not 0"),
+        ("two", "must be a number of turns, or a distribution such as {distribution: uniform, min: 2, max: 8}"),
+        ({"mean": 2.5}, "a constant length is a whole number of turns"),
+    ],
+)
+def test_a_wrong_number_of_turns_is_refused_as_one_of_turns(turns: object, problem: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        WorkloadSettings.model_validate({"kind": "sessions", "turns": turns})
+    assert problem in str(caught.value)
+    assert "tokens" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("settings", "problem"),
     [
         ({"kind": "trace"}, "is needed by the workload kind trace"),

@@ -1,7 +1,7 @@
 """How long prompts and answers are: a number of tokens, or a distribution. Drawing lives in `workloads.lengths`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -22,13 +22,15 @@ class LengthSettings(BaseModel):
     """
 
     model_config = STRICT
+    counted: ClassVar[str] = "tokens"
+    such_as: ClassVar[str] = "{distribution: uniform, min: 100, max: 500}"
 
     distribution: Distribution = Field(default="constant", description="How lengths vary from request to request.")
     mean: Annotated[float, Field(ge=1, le=MOST_TOKENS)] | None = Field(
-        default=None, description="Mean length in tokens, of constant, normal and lognormal."
+        default=None, description="Mean length, of constant, normal and lognormal."
     )
     stdev: Annotated[float, Field(gt=0, le=MOST_TOKENS)] | None = Field(
-        default=None, description="Standard deviation in tokens, of normal and lognormal."
+        default=None, description="Standard deviation, of normal and lognormal."
     )
     min: Tokens | None = Field(default=None, description="No length is below; 1 without it.")
     max: Tokens | None = Field(default=None, description="No length is above; uniform needs it.")
@@ -40,11 +42,9 @@ class LengthSettings(BaseModel):
             return data
         if isinstance(data, int) and not isinstance(data, bool):
             if not 1 <= data <= MOST_TOKENS:
-                raise refuse(f"must be from 1 to {MOST_TOKENS:,} tokens, not {data}")
+                raise refuse(f"must be from 1 to {MOST_TOKENS:,} {cls.counted}, not {data}")
             return {"mean": float(data)}
-        raise refuse(
-            "must be a number of tokens, or a distribution such as {distribution: uniform, min: 100, max: 500}"
-        )
+        raise refuse(f"must be a number of {cls.counted}, or a distribution such as {cls.such_as}")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -68,7 +68,7 @@ class LengthSettings(BaseModel):
             if getattr(self, key) is not None:
                 raise refuse("is used by a distribution that varies, not by constant", key)
         if self.mean is not None and self.mean != round(self.mean):
-            raise refuse("a constant length is a whole number of tokens", "mean")
+            raise refuse(f"a constant length is a whole number of {self.counted}", "mean")
 
     @property
     def shortest(self) -> int:
@@ -84,3 +84,13 @@ class LengthSettings(BaseModel):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
         """Say in the schema that a bare number is a length too."""
         return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_TOKENS}, handler(core)]}
+
+
+class TurnsSettings(LengthSettings):
+    """How many turns a session has. A bare number N is the same as {distribution: constant, mean: N}.
+
+    `mean` and `stdev` are those of the number itself, before it is cut to `min` and `max`.
+    """
+
+    counted: ClassVar[str] = "turns"
+    such_as: ClassVar[str] = "{distribution: uniform, min: 2, max: 8}"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from inference_bench.config.length_models import LengthSettings, Tokens
+from inference_bench.config.length_models import LengthSettings, Tokens, TurnsSettings
 from inference_bench.config.quantities import Count
 from inference_bench.config.rules import refuse
 from inference_bench.config.service_models import STRICT, Text
@@ -75,7 +75,7 @@ class WorkloadSettings(BaseModel):
         description="A tokenizer.json that counts tokens, instead of the server's own /tokenize. Needs the extra "
         "tokenizers.",
     )
-    turns: LengthSettings | None = Field(
+    turns: TurnsSettings | None = Field(
         default=None, description="Turns of a session: a number, or a distribution; of a given conversation at most."
     )
     sessions: Count | None = Field(

@@ -8,6 +8,7 @@ from inference_bench.config.models import LoadTestSettings, Settings
 from inference_bench.discovery.services import FoundService, here
 from inference_bench.errors import UsageError
 from inference_bench.orchestration.capacity_plan import first_load, probable, probe_plan, searches_of
+from inference_bench.orchestration.context_notes import context_notes
 from inference_bench.orchestration.service_facts import samples_of, service_facts
 from inference_bench.orchestration.service_orchestrator import OpenServices, services_under_test
 from inference_bench.orchestration.session_notes import session_note, with_turns
@@ -129,6 +130,7 @@ def make_run_plan(
     facts = tuple(
         service_facts(found, service, samples) for found, service in zip(opened.services, services, strict=True)
     )
+    notes += context_notes(shapes, facts, {one.test: one.requests // max(1, len(services)) for one in estimates})
     return RunPlan(
         settings=settings,
         services=tuple(services),
