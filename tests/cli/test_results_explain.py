@@ -46,6 +46,8 @@ def test_every_value_metric_and_sign_is_explained(command: Command) -> None:
         "window",
         "stall",
         "unstamped",
+        "turn_wait",
+        "turn_lag",
     ]
     names += ["better", "equivalent", "no_difference_shown", "not_comparable", "needed_n", "garbled", "short"]
     names += ["phases", "calibration", "omission", "near", "not_watched"]
@@ -109,6 +111,8 @@ LIMITS = {
     "window": ("under 80 %", "under 50 %", {"window_over_asked": (0.79, 0.49)}),
     "stall": ("over 100 ms", "over 500 ms", {"longest_stall_ms": (101.0, 501.0)}),
     "unstamped": ("over 1 %", "over 5 %", {"unstamped_share": (0.011, 0.051)}),
+    "turn_wait": ("over 2 %", "over 10 %", {"turn_wait_share": (0.021, 0.101)}),
+    "turn_lag": ("over 100 ms", "over 500 ms", {"longest_turn_lag_ms": (101.0, 501.0)}),
 }
 
 

@@ -53,7 +53,11 @@ def test_a_client_that_makes_its_turns_too_slowly_is_no_valid_client(tmp_path: P
     (test,) = read_json(folder / "summary.json")["tests"]
     validity = test["services"]["vllm"]["validity"]
     assert validity["verdict"] == "invalid"
-    assert any("at a stretch" in reason for reason in validity["reasons"])
+    signs = {sign["sign"]: sign["value"] for sign in validity["signs"]}
+    assert signs["turn_lag"] > 800 * HELD_UP_SECONDS
+    assert signs["turn_wait"] > 0.1
+    assert signs["stall"] < 800 * HELD_UP_SECONDS  # the worker itself could run
+    assert any("for this client to make their next turn" in reason for reason in validity["reasons"])
 
 
 def test_an_interrupted_run_keeps_its_sessions(tmp_path: Path) -> None:

@@ -41,12 +41,11 @@ def closed(users: int, requests: int | None, asked: Asked) -> Conversations:
 def test_each_turn_carries_the_answers_before_it_and_is_due_a_think_time_after_the_last() -> None:
     asked = Asked()
     talks = Conversations(SessionBook(session), iter([Start(3, 50, 50)]), asked, think_ns=THINK, users=0)
-    (turn,), idle = talks.starting(100, 9)
-    assert (turn.user, turn.due_ns, turn.job[2], idle) == (3, 50, 50, [])
+    (turn,), begun = talks.starting(100, 9)
+    assert (turn.user, turn.due_ns, turn.job[2], begun) == (3, 50, 50, 1)
     for number in range(3):
-        follows, rests = talks.answered(Answer(turn.job[0], True, f"answer {number}", 1000 * number))
+        follows = talks.answered(Answer(turn.job[0], True, f"answer {number}", 1000 * number))
         assert follows is not None
-        assert rests is None
         assert (follows.user, follows.due_ns, follows.job[2]) == (3, 1000 * number + THINK, 0)
         turn = follows
     said = ["be brief", "3.0", "answer 0", "3.1", "answer 1", "3.2", "answer 2", "3.3"]
@@ -55,7 +54,7 @@ def test_each_turn_carries_the_answers_before_it_and_is_due_a_think_time_after_t
     roles = ["system", "user", "assistant", "user", "assistant", "user", "assistant", "user"]
     assert [message.role for message in messages] == roles
     assert (max_tokens, place) == (13, 3 * MOST_TURNS + 3)
-    assert talks.answered(Answer(turn.job[0], True, "last", 9999)) == (None, 3)
+    assert talks.answered(Answer(turn.job[0], True, "last", 9999)) is None
     assert talks.over
 
 
@@ -66,7 +65,7 @@ def test_a_failed_turn_ends_its_session_and_the_user_goes_on_after_a_pause() -> 
     assert [turn.user for turn in turns] == [0]  # the other one is not due yet
     assert not talks.all_started
     more, _ = talks.starting(1, 9)
-    follows, _ = talks.answered(Answer(more[0].job[0], False, "", 500))
+    follows = talks.answered(Answer(more[0].job[0], False, "", 500))
     assert follows is not None
     assert (follows.user, follows.due_ns) == (1, 500 + REFUSED_PAUSE_NS)
     assert asked.talks[follows.job[0]][:2] == (3, 0)
@@ -74,7 +73,7 @@ def test_a_failed_turn_ends_its_session_and_the_user_goes_on_after_a_pause() -> 
 
 
 def test_an_answer_to_nothing_that_was_asked_is_ignored() -> None:
-    assert closed(1, None, Asked()).answered(Answer(77, True, "late", 1)) == (None, None)
+    assert closed(1, None, Asked()).answered(Answer(77, True, "late", 1)) is None
 
 
 def play(talks: Conversations, order: st.DataObject) -> None:
@@ -85,8 +84,7 @@ def play(talks: Conversations, order: st.DataObject) -> None:
         waiting += begun
         if waiting:
             turn = waiting.pop(order.draw(st.integers(0, len(waiting) - 1)))
-            follows, rests = talks.answered(Answer(turn.job[0], True, "yes", turn.due_ns + 5))
-            assert (follows is None) != (rests is None)
+            follows = talks.answered(Answer(turn.job[0], True, "yes", turn.due_ns + 5))
             waiting += [follows] if follows else []
 
 

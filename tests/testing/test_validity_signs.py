@@ -12,7 +12,7 @@ from inference_bench.testing.signs import workers_view
 from inference_bench.testing.validity import Facts, judge, signs_of
 from run_records import at
 
-SIGNS = ["send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall", "unstamped"]
+SIGNS = ["send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall", "unstamped", "turn_wait", "turn_lag"]
 LEVELS = ("valid", "suspect", "invalid")
 FACTS = {
     "send_lag_p99_ms": 0,
@@ -23,6 +23,8 @@ FACTS = {
     "window_over_asked": 5,
     "longest_stall_ms": 6,
     "unstamped_share": 7,
+    "turn_wait_share": 8,
+    "longest_turn_lag_ms": 9,
 }
 
 
@@ -66,6 +68,8 @@ def test_a_worse_value_is_never_judged_better(name: str, low: float, more: float
         ("window_over_asked", 0.83, 0.9),
         ("longest_stall_ms", 85.0, 70.0),
         ("unstamped_share", 0.009, 0.007),
+        ("turn_wait_share", 0.017, 0.01),
+        ("longest_turn_lag_ms", 85.0, 70.0),
     ],
 )
 def test_a_sign_within_a_fifth_of_its_limit_is_near_and_no_verdict(name: str, near: float, far: float) -> None:

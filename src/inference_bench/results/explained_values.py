@@ -208,6 +208,20 @@ TERMS: Final[Mapping[str, Explained]] = {
         "over 5 %",
         "this system has no kernel stamps, or nothing was read",
     ),
+    "turn_wait": _sign(
+        "time that users of conversations waited for this client to make their next turn of the answer before it, "
+        "beyond 5 ms each; share of the time from turn to turn",
+        "over 2 %",
+        "over 10 %",
+        "no conversations, or no turn was due in the window",
+    ),
+    "turn_lag": _sign(
+        "the longest time from when a turn of a conversation was due (the answer before it, and the user's think time, "
+        "had ended) until it was sent",
+        "over 100 ms",
+        "over 500 ms",
+        "no conversations, or no turn was due in the window",
+    ),
     "phases": Explained(
         "trust",
         "a service's requests of the warm-up, the ramp, the steady window and after it, and how long each lasted. Only "

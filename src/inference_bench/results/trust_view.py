@@ -14,6 +14,8 @@ SIGN_NAMES: Final = {
     "window": "window",
     "stall": "stall",
     "unstamped": "stamps",
+    "turn_wait": "turns",
+    "turn_lag": "turn lag",
 }
 
 

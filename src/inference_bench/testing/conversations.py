@@ -135,11 +135,14 @@ class Conversations:
         """Whether every session has ended and none will begin."""
         return self._all_started and not self._waiting
 
-    def starting(self, until_ns: int, most: int) -> tuple[list[DueTurn], list[int]]:
-        """Return the first turns of users who begin before `until_ns`, at most so many; and users who find no work."""
+    def starting(self, until_ns: int, most: int) -> tuple[list[DueTurn], int]:
+        """Return the first turns of users who begin before `until_ns`, and how many begin: some may find no work.
+
+        At most so many begin.
+        """
         turns: list[DueTurn] = []
-        idle: list[int] = []
-        while len(turns) + len(idle) < most and not self._all_started:
+        begun = 0
+        while begun < most and not self._all_started:
             start = self._held or next(self._starts, None)
             self._held = None
             if start is None:
@@ -150,8 +153,8 @@ class Conversations:
             else:
                 turn = self._begin(start.user, start.user, start.due_ns, start.intended_ns)
                 turns.extend([turn] if turn else [])
-                idle.extend([] if turn else [start.user])
-        return turns, idle
+                begun += 1
+        return turns, begun
 
     def _begin(self, number: int, user: int, due_ns: int, intended_ns: int = 0) -> DueTurn | None:
         opened = self._book.open(number)
@@ -165,23 +168,21 @@ class Conversations:
         self._waiting[job[0]] = talk
         return DueTurn(talk.user, due_ns, job)
 
-    def answered(self, answer: Answer) -> tuple[DueTurn | None, int | None]:
-        """Return what follows an answer: the user's next turn, or (None and) the user when it has nothing more to ask.
+    def answered(self, answer: Answer) -> DueTurn | None:
+        """Return what follows an answer: the user's next turn, None when it has nothing more to ask.
 
         A turn that failed ends its session; its user goes on with the next one after a pause. An answer to nothing
         that was asked here is ignored: it came after the end of the stage that asked.
         """
         talk = self._waiting.pop(answer.seq, None)
         if talk is None:
-            return None, None
+            return None
         if answer.ok and talk.turn + 1 < talk.turns:
             said = Message("assistant", answer.text), Message("user", talk.session.turns[talk.turn + 1])
             talk.messages = (*talk.messages, *said)
             talk.turn += 1
-            return self._ask(talk, answer.end_ns + self._think_ns), None
-        if self._users:
-            pause_ns = self._think_ns if answer.ok else max(self._think_ns, REFUSED_PAUSE_NS)
-            follows = self._begin(talk.number + self._users, talk.user, answer.end_ns + pause_ns)
-            if follows is not None:
-                return follows, None
-        return None, talk.user
+            return self._ask(talk, answer.end_ns + self._think_ns)
+        if not self._users:
+            return None
+        pause_ns = self._think_ns if answer.ok else max(self._think_ns, REFUSED_PAUSE_NS)
+        return self._begin(talk.number + self._users, talk.user, answer.end_ns + pause_ns)

@@ -15,6 +15,7 @@ from inference_bench.results.summary import Validity
 from inference_bench.results.trust import CalibrationFacts, OmissionFacts, PhaseFacts, SignFacts, Silence, WatchFacts
 from inference_bench.testing.outlet import MOST_UNSENT_BYTES
 from inference_bench.testing.signs import Bounds, WorkersView, send_lags_ms, sent_over_asked, workers_view
+from inference_bench.testing.turn_lags import TurnLags, turn_lags
 from inference_bench.testing.validity import NEAR, Facts, Finding, Judgement, judge, worst
 
 _STALL_PART = 0.5  # of a silence: a client that stood still for so much of it cannot blame the server
@@ -47,6 +48,7 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
     ttft = calculator.values("ttft_ms")
     asked = evidence.test.load.duration_seconds
     workers = workers_view(evidence.samples, evidence.bounds)
+    turns = _turn_lags(evidence)
     facts = Facts(
         send_lag_p99_ms=float(np.percentile(lag, 99)) if lag.size else None,
         ttft_median_ms=float(np.median(ttft)) if ttft.size else None,
@@ -56,6 +58,8 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
         clock_step_ms=workers.clock_step_ms,
         window_over_asked=calculator.window_seconds / asked if asked else None,
         longest_stall_ms=workers.longest_stall_ms,
+        turn_wait_share=None if turns is None else turns.wait_share,
+        longest_turn_lag_ms=None if turns is None else turns.longest_ms,
         unstamped_share=workers.unstamped_share,
     )
     judgement = with_calibration(judge(facts), evidence.manifest.trust.calibration.get(evidence.test.name))
@@ -67,6 +71,13 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
         near=(*judgement.near, *(near_limits(watch) if watch is not None else ()), *_unsent(workers)),
         not_watched=tuple(_not_watched(facts, workers, open_loop=evidence.open_loop)),
     )
+
+
+def _turn_lags(evidence: Evidence) -> TurnLags | None:
+    load = evidence.test.load
+    think_ns = round((load.think_time_seconds or 0.0) * 1e9)
+    endless = load.concurrent_users is not None and load.requests is None
+    return turn_lags(evidence.requests, evidence.bounds, think_ns=think_ns, endless=endless)
 
 
 def with_calibration(judgement: Judgement, calibration: CalibrationFacts | None) -> Judgement:

@@ -7,7 +7,6 @@ coordinator -> worker   ("setup", worker, targets, timeouts, stamps, tapped)   o
                         ("stage", Stage)                               a stage begins; jobs for it follow
                         ("jobs", stage, [job tuples])                  see `Job`: (seq, target, intended, payload, meta)
                         ("turns", stage, [(user, due, job tuple)])     turns of sessions, each made after the last
-                        ("rest", stage, [users])                       these users have nothing more to ask
                         ("last", stage)                                no more jobs will come for this stage
                         ("abort", message)                             give up what is in flight
                         ("mark", number)                               pass this on behind what was handed on so far

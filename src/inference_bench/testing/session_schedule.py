@@ -10,49 +10,29 @@ from collections.abc import Iterable
 
 from inference_bench.api.exchange import Job
 from inference_bench.testing.frames import Stage
-from inference_bench.testing.schedule import FAR_NS, LOOKAHEAD_NS, REFUSED_PAUSE_NS
-
-# A turn is made by two other processes after the answer before it ended. So long it may take without being called
-# starvation; a user who thinks longer than this never notices.
-TURNAROUND_NS = 5_000_000
+from inference_bench.testing.schedule import FAR_NS, LOOKAHEAD_NS
 
 
 class SessionSchedule:
     """Turns in the order of their due times; a turn that comes after its time is sent at once.
 
-    Nothing is sent from the stage's stop on, but for late first turns of an open loop: those were due before it. A
-    user whose turn is due and not at hand is starved: `starvation` tells for how long. It owns no socket and
-    no clock.
+    Nothing is sent from the stage's stop on, but for late first turns of an open loop: those were due before it. How
+    late turns came is told by the records (see `turn_lags`). It owns no socket and no clock.
     """
 
     def __init__(self, stage: Stage) -> None:
         self._stop = stage.stop_ns or FAR_NS
-        self._think = stage.think_ns
         self._open = not stage.user_starts
         self._targets = stage.targets
         self._jobs: list[tuple[int, int, Job]] = []  # a heap by (due, number of the request)
-        # Users whose next turn is not at hand yet, and when it is due; the same as a heap, in which some are outdated.
-        self._missing = dict(stage.user_starts)
-        self._order = [(start, user) for user, start in stage.user_starts]
-        heapq.heapify(self._order)
-        self._settled_ns = 0  # starvation is counted up to here
-        self._starved_ns = 0
         self._last_came = False
         self.taken = 0
 
-    def add(self, turns: Iterable[tuple[int, int, Job]], now: int) -> None:
+    def add(self, turns: Iterable[tuple[int, int, Job]]) -> None:
         """Queue turns: (user, when it is due, the request), in any order. A user has one at a time."""
-        self._settle(now)
         for user, due_ns, job in turns:
             job.user = user
-            self._missing.pop(user, None)
             heapq.heappush(self._jobs, (due_ns, job.seq, job))
-
-    def rest(self, users: Iterable[int], now: int) -> None:
-        """Say that these users have nothing more to ask."""
-        self._settle(now)
-        for user in users:
-            self._missing.pop(user, None)
 
     def no_more(self) -> None:
         """Say that no further turns will come."""
@@ -67,23 +47,9 @@ class SessionSchedule:
                 return job
         return None
 
-    def _settle(self, now: int) -> None:
-        """Count the time since the last look in which a turn was overdue and not at hand; the first one speaks for all,
-        so that the time is never counted twice.
-        """
-        while self._order and self._missing.get(self._order[0][1]) != self._order[0][0]:
-            heapq.heappop(self._order)
-        until = min(now, self._stop)
-        if self._order and not self._last_came:
-            since = max(self._settled_ns, self._order[0][0] + TURNAROUND_NS)
-            self._starved_ns += max(0, until - since)
-        self._settled_ns = max(self._settled_ns, until)
-
-    def starvation(self, now: int) -> int:
-        """Return for how long, since this was last asked, some user's turn was overdue and not at hand."""
-        self._settle(now)
-        starved, self._starved_ns = self._starved_ns, 0
-        return starved
+    def starvation(self, _now: int) -> int:
+        """A user who waits for its turn waits for other processes than the worker; it is told apart."""
+        return 0
 
     def next_ns(self, now: int) -> int:
         """When to ask `due` again, FAR_NS when only an event can bring the next turn."""
@@ -92,10 +58,7 @@ class SessionSchedule:
         return min(self._jobs[0][0], self._stop) if self._jobs else self._stop
 
     def ended(self, job: Job, at_ns: int, *, refused: bool = False) -> None:
-        """A turn's exchange was over then, well or (`refused`) without a proper answer: its user begins to think."""
-        due_ns = at_ns + (max(self._think, REFUSED_PAUSE_NS) if refused else self._think)
-        self._missing[job.user] = due_ns
-        heapq.heappush(self._order, (due_ns, job.user))
+        """What follows an answer comes as a turn of its own, with its time."""
 
     def wanted_soon(self, now: int) -> dict[int, int]:
         """Connections wanted within the look-ahead, by target."""

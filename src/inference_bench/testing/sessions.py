@@ -114,8 +114,8 @@ async def _run(
             await pool.abort("interrupted")
         if not interrupted:
             closed = bool(stop_ns) and time.monotonic_ns() >= stop_ns
-            turns, resting, started = _following(pool, conversations, closed=closed)
-            for message in _messages(turns, resting, number, workers):
+            turns, started = _following(pool, conversations, closed=closed)
+            for message in _messages(turns, number, workers):
                 await pool.send(*message)
             if not told and (conversations.over or (closed and conversations.all_started)):
                 told = True
@@ -129,29 +129,23 @@ async def _run(
     return result_of(pool, range(workers), interrupted=interrupted)
 
 
-def _following(pool: WorkerPool, conversations: Conversations, *, closed: bool) -> tuple[list[DueTurn], list[int], int]:
-    """Return the turns that follow the answers at hand and those of users who begin, the users who have nothing more
-    to ask, and how many began. Once the window has `closed` nothing follows; late beginners are still let in.
+def _following(pool: WorkerPool, conversations: Conversations, *, closed: bool) -> tuple[list[DueTurn], int]:
+    """Return the turns that follow the answers at hand and those of users who begin, and how many began.
+
+    Once the window has `closed` nothing follows; late beginners are still let in.
     """
     turns: list[DueTurn] = []
-    resting: list[int] = []
     while pool.answers:
         answer = pool.answers.popleft()
         if not closed:
-            follows, rests = conversations.answered(answer)
+            follows = conversations.answered(answer)
             turns.extend([] if follows is None else [follows])
-            resting.extend([] if rests is None else [rests])
-    beginning, idle = conversations.starting(time.monotonic_ns() + AHEAD_NS, BATCH)
-    return turns + beginning, resting + idle, len(beginning) + len(idle)
+    beginning, begun = conversations.starting(time.monotonic_ns() + AHEAD_NS, BATCH)
+    return turns + beginning, begun
 
 
-def _messages(
-    turns: list[DueTurn], resting: list[int], number: int, workers: int
-) -> Iterator[tuple[int, tuple[object, ...]]]:
+def _messages(turns: list[DueTurn], number: int, workers: int) -> Iterator[tuple[int, tuple[object, ...]]]:
     for worker in range(workers):
         due = [tuple(turn) for turn in turns if turn.user % workers == worker]
-        rest = [user for user in resting if user % workers == worker]
         if due:
             yield worker, ("turns", number, due)
-        if rest:
-            yield worker, ("rest", number, rest)

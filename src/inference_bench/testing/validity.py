@@ -16,6 +16,8 @@ NEAR: Final = 0.8  # of the way to a limit
 _MERGED: Final = "{:.1%} of first tokens came in reads that held later ones too"
 _WAITED: Final = "workers waited for a CPU {:.1%} of the window"
 _WINDOW: Final = "the steady window was {:.0%} of the one asked for"
+_TURN_WAIT: Final = "users of conversations waited {:.1%} of their time for this client to make their next turn"
+_TURN_LAG: Final = "the next turn of a conversation was sent {:.0f} ms after it was due: this client made it late"
 _STALL: Final = "a worker could not run for {:.0f} ms at a stretch"
 _UNSTAMPED: Final = "{:.1%} of reads brought no kernel stamp: the time of the read stood in"
 
@@ -34,6 +36,8 @@ class Facts:
     window_over_asked: float | None = None
     longest_stall_ms: float | None = None
     unstamped_share: float | None = None
+    turn_wait_share: float | None = None
+    longest_turn_lag_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ def signs_of(facts: Facts) -> tuple[Sign, ...]:
         sign("window", facts.window_over_asked, "share", (0.80, 0.50), _WINDOW),
         sign("stall", facts.longest_stall_ms, "ms", (100.0, 500.0), _STALL),
         sign("unstamped", facts.unstamped_share, "share", (0.01, 0.05), _UNSTAMPED),
+        sign("turn_wait", facts.turn_wait_share, "share", (0.02, 0.10), _TURN_WAIT),
+        sign("turn_lag", facts.longest_turn_lag_ms, "ms", (100.0, 500.0), _TURN_LAG),
     )
 
 

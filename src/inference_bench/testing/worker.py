@@ -185,9 +185,9 @@ class Worker:
 
     def _obey(self, message: tuple[Any, ...]) -> None:
         kind = message[0]
-        if kind in {"jobs", "turns", "rest"}:
+        if kind in {"jobs", "turns"}:
             if self._stage is not None and self._stage.number == message[1]:
-                self._take_work(kind, message[2])
+                self._take_work(message[2])
         elif kind == "last":
             if self._schedule is not None:
                 self._schedule.no_more()
@@ -210,14 +210,11 @@ class Worker:
         elif kind == "quit":
             self._running = False
 
-    def _take_work(self, kind: str, work: list[Any]) -> None:
+    def _take_work(self, work: list[Any]) -> None:
         """Give the stage's schedule what came for it."""
         schedule = self._schedule
         if isinstance(schedule, SessionSchedule):
-            if kind == "turns":
-                schedule.add(((user, due, _job(*parts)) for user, due, parts in work), time.monotonic_ns())
-            else:
-                schedule.rest(work, time.monotonic_ns())
+            schedule.add((user, due, _job(*parts)) for user, due, parts in work)
         elif schedule is not None:
             schedule.add([_job(*parts) for parts in work])
 
