@@ -12,7 +12,18 @@ from inference_bench.testing.signs import workers_view
 from inference_bench.testing.validity import Facts, judge, signs_of
 from run_records import at
 
-SIGNS = ["send_lag", "rate", "merged_reads", "worker_wait", "clock_step", "window", "stall", "unstamped", "turn_wait", "turn_lag"]
+SIGNS = [
+    "send_lag",
+    "rate",
+    "merged_reads",
+    "worker_wait",
+    "clock_step",
+    "window",
+    "stall",
+    "unstamped",
+    "turn_wait",
+    "turn_lag",
+]
 LEVELS = ("valid", "suspect", "invalid")
 FACTS = {
     "send_lag_p99_ms": 0,
