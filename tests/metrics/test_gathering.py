@@ -29,7 +29,7 @@ def test_what_is_gathered_is_described_as_a_whole(parts: list[list[float]]) -> N
         gathered.add(np.array(part))
     every = np.array([value for part in parts for value in part])
     found, exact = gathered.describe(missing=3, better="less"), describe(every, missing=3, better="less", pooled=True)
-    assert (found.n, found.missing, gathered.zeros) == (every.size, 3, int(np.count_nonzero(every == 0)))
+    assert (found.n, found.missing) == (every.size, 3)
     if every.size <= LIMIT:
         assert found == exact
         return

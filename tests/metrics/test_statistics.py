@@ -9,15 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from inference_bench.metrics.block_values import percent_of, value_of
 from inference_bench.metrics.columns import Floats
 from inference_bench.metrics.comparison import (
     Hypothesis,
     NotComparable,
     decide,
     paired,
-    percent_of,
     unpaired,
-    value_of,
 )
 from inference_bench.metrics.pooled import PooledPercentile
 from inference_bench.metrics.sequential import alpha_at_look, look_schedule

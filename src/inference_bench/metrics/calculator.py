@@ -15,7 +15,7 @@ from inference_bench.metrics.chunks import ChunkSource, ChunkTable
 from inference_bench.metrics.columns import Floats, Ints, Records, RequestColumns
 from inference_bench.metrics.definitions import METRICS, Metric
 from inference_bench.metrics.distribution import Distribution, describe
-from inference_bench.metrics.gaps import Gaps, chunk_gaps, gathered_gaps, grouped_gaps, token_gaps
+from inference_bench.metrics.gaps import Gaps, chunk_gaps, gathered_gaps, grouped_gaps, token_gaps, zero_gaps
 from inference_bench.metrics.gathering import Gathering
 from inference_bench.metrics.goodput import Goodput, PerRequestLimits, goodput
 from inference_bench.metrics.throughput import Throughput, throughput
@@ -163,8 +163,10 @@ class MetricsCalculator:
 
     def zero_gap_share(self) -> float | None:
         """Return the share of icl gaps that are 0 (chunks with one stamp); None without gaps."""
-        gathering, _ = self._gathered("icl_ms")
-        return gathering.zeros / gathering.n if gathering.n else None
+        if self._chunks is None:
+            return None
+        zeros, every = zero_gaps(self._chunks, np.sort(self._columns.whole("seq").value[self._good]))
+        return zeros / every if every else None
 
     def counts(self) -> RequestCounts:
         """Return how many requests of the window ended how."""

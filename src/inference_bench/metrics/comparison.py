@@ -20,9 +20,10 @@ from typing import Final, Literal
 
 import numpy as np
 
+from inference_bench.metrics.block_values import BlockValues, of_side, percent_of
 from inference_bench.metrics.columns import Floats
 from inference_bench.metrics.definitions import Better
-from inference_bench.metrics.distribution import interval_needs, percentile_needs
+from inference_bench.metrics.distribution import interval_needs
 from inference_bench.metrics.pooled import PooledPercentile
 from inference_bench.metrics.statistics import (
     BOOTSTRAP_FROM,
@@ -33,7 +34,7 @@ from inference_bench.metrics.statistics import (
     trimmed_means,
 )
 
-Blocks = Sequence[Floats]
+Blocks = Sequence[Floats] | BlockValues
 Outcome = Literal["better", "equivalent", "no_difference_shown"]
 POWER: Final = 0.9
 _T_ON_BLOCKS: Final = "t on the log ratios of blocks"
@@ -77,27 +78,29 @@ class Decision:
 def paired(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estimate | NotComparable:
     """Return the log ratio of a's statistic over b's from blocks in which both were measured, in order of time.
 
-    `a` and `b` hold one array of finite values per block, equally many; blocks where either is empty are left out.
-    `statistic` is "p50", "p95", "mean", …, or None where each block holds one value (a rate of the round).
+    `a` and `b` hold one array of finite values per block (or what is known of them), equally many; blocks where either
+    is empty are left out. `statistic` is "p50", "p95", "mean", …, or None where each block holds one value (a rate of
+    the round).
 
     Raises:
         ValueError: the services have not equally many blocks, or there is no such statistic.
     """
     if len(a) != len(b):
         raise ValueError(f"paired blocks come in pairs, not {len(a)} and {len(b)}")
-    both = [(one, other) for one, other in zip(a, b, strict=True) if one.size and other.size]
-    left, right = [one for one, _ in both], [other for _, other in both]
+    one, other = of_side(a, statistic), of_side(b, statistic)
+    both = (one.sizes > 0) & (other.sizes > 0)
+    left, right = one.only(both), other.only(both)
     problem = _problem(left, right, statistic)
     if problem is not None:
         return problem
-    if not (_carry(left, statistic) and _carry(right, statistic)):
+    if not (left.carried and right.carried):
         return _paired_pooled(left, right, statistic, seed=seed)
-    ours, theirs = _by_block(left, statistic), _by_block(right, statistic)
+    ours, theirs = left.statistics, right.statistics
     if min(ours.min(), theirs.min()) <= 0:
         return _no_ratio(statistic)
     logs = np.log(ours) - np.log(theirs)
     trims = statistic == "p50"
-    if len(both) < BOOTSTRAP_FROM:
+    if len(left) < BOOTSTRAP_FROM:
         return of_values(logs, method=_T_ON_BLOCKS, trims_later=trims)
     return _bootstrapped(logs, trims=trims, what="log ratios of blocks", rng=_rng(seed, statistic))
 
@@ -111,12 +114,12 @@ def unpaired(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estim
     Raises:
         ValueError: there is no such statistic.
     """
-    left, right = [one for one in a if one.size], [one for one in b if one.size]
+    left, right = (side.only(side.sizes > 0) for side in (of_side(a, statistic), of_side(b, statistic)))
     problem = _problem(left, right, statistic)
     if problem is not None:
         return problem
     many = min(len(left), len(right)) >= BOOTSTRAP_FROM
-    carried = _carry(left, statistic) and _carry(right, statistic)
+    carried = left.carried and right.carried
     sides: list[Estimate] = []
     for blocks, name in ((left, "a"), (right, "b")):
         side = _side(blocks, statistic, many=many, carried=carried, rng=_rng(seed, statistic, name))
@@ -219,7 +222,7 @@ def _why_open(estimate: Estimate, needed: int | None, *, effect: float, signific
     return None
 
 
-def _problem(a: Blocks, b: Blocks, statistic: str | None) -> NotComparable | None:
+def _problem(a: BlockValues, b: BlockValues, statistic: str | None) -> NotComparable | None:
     """Return why these blocks carry no comparison; None when they do."""
     percent = percent_of(statistic)
     fewest = min(len(a), len(b))
@@ -227,7 +230,7 @@ def _problem(a: Blocks, b: Blocks, statistic: str | None) -> NotComparable | Non
         return NotComparable(f"{fewest} block{'' if fewest == 1 else 's'} with values; {FEWEST_BLOCKS} are needed")
     if percent is not None and percent != 50:
         needed = interval_needs(percent)
-        n = min(sum(one.size for one in a), sum(one.size for one in b))
+        n = int(min(a.sizes.sum(), b.sizes.sum()))
         if n < needed:
             return NotComparable(f"{n} values are too few to compare a {statistic}; {needed} are needed")
     return None
@@ -235,35 +238,6 @@ def _problem(a: Blocks, b: Blocks, statistic: str | None) -> NotComparable | Non
 
 def _no_ratio(statistic: str | None) -> NotComparable:
     return NotComparable(f"a {statistic or 'value'} is 0 or less, so there is no ratio")
-
-
-def percent_of(statistic: str | None) -> int | None:
-    """Return the percent of a percentile's name, None for the mean and for single values.
-
-    Raises:
-        ValueError: there is no such statistic.
-    """
-    if statistic is None or statistic == "mean":
-        return None
-    if statistic[:1] == "p" and statistic[1:].isdigit() and 0 < int(statistic[1:]) < 100:
-        return int(statistic[1:])
-    raise ValueError(f"there is no statistic {statistic!r}")
-
-
-def value_of(values: Floats, statistic: str | None) -> float:
-    """Return the statistic of some values (linear interpolation between order statistics)."""
-    percent = percent_of(statistic)
-    return float(np.mean(values) if percent is None else np.percentile(values, percent))
-
-
-def _carry(blocks: Blocks, statistic: str | None) -> bool:
-    """Return whether every block has a statistic of its own: a tail needs its number of values."""
-    percent = percent_of(statistic)
-    return percent in (None, 50) or min(one.size for one in blocks) >= percentile_needs(percent or 50)
-
-
-def _by_block(blocks: Blocks, statistic: str | None) -> Floats:
-    return np.array([value_of(one, statistic) for one in blocks])
 
 
 def _bootstrapped(logs: Floats, *, trims: bool, what: str, rng: np.random.Generator) -> Estimate:
@@ -279,10 +253,10 @@ def _bootstrapped(logs: Floats, *, trims: bool, what: str, rng: np.random.Genera
     return made
 
 
-def _paired_pooled(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) -> Estimate | NotComparable:
+def _paired_pooled(a: BlockValues, b: BlockValues, statistic: str | None, *, seed: int) -> Estimate | NotComparable:
     """Return the estimate of a tail that blocks are too small to carry by themselves, from all their values."""
     percent = percent_of(statistic) or 50
-    one, other = PooledPercentile(a, percent), PooledPercentile(b, percent)
+    one, other = PooledPercentile(a.values(), percent), PooledPercentile(b.values(), percent)
     found = of_resamples(
         lambda rows: one.logs(rows) - other.logs(rows),
         len(a),
@@ -294,15 +268,15 @@ def _paired_pooled(a: Blocks, b: Blocks, statistic: str | None, *, seed: int) ->
 
 
 def _side(
-    blocks: Blocks, statistic: str | None, *, many: bool, carried: bool, rng: np.random.Generator
+    blocks: BlockValues, statistic: str | None, *, many: bool, carried: bool, rng: np.random.Generator
 ) -> Estimate | None:
     """Return the estimate of one side's logarithm, for an unpaired comparison; None where there is none."""
     percent = percent_of(statistic)
     if percent is not None and (many or not carried):
-        pooled = PooledPercentile(blocks, percent)
+        pooled = PooledPercentile(blocks.values(), percent)
         words = f"bootstrap over blocks of all values' {statistic}"
         return of_resamples(pooled.logs, len(blocks), pooled.exceedances(), method=words, rng=rng)
-    values = _by_block(blocks, statistic)
+    values = blocks.statistics
     if values.min() <= 0:
         return None
     if not many:

@@ -10,7 +10,7 @@ import numpy as np
 
 from inference_bench.metrics.chunks import ChunkTable, Piece
 from inference_bench.metrics.columns import NS_PER_MS, Bools, Floats, Ints
-from inference_bench.metrics.gathering import Gathering
+from inference_bench.metrics.gathering import Gathering, joined
 
 
 class Gaps(NamedTuple):
@@ -46,6 +46,16 @@ def gathered_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints) -> tuple[Gat
     return gathering, requests
 
 
+def zero_gaps(chunks: ChunkTable, wanted: Ints) -> tuple[int, int]:
+    """Return how many gaps between text chunks (icl_ms) are 0, and how many there are; none is held."""
+    zeros = every = 0
+    for whole in chunks.pieces(wanted):
+        _, values, _ = _chunk_gaps(whole)
+        zeros += int(np.count_nonzero(values == 0))
+        every += values.size
+    return zeros, every
+
+
 def grouped_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints, groups: Ints, count: int) -> list[Floats]:
     """Return the pooled gaps of icl_ms or itl_ms per group of requests.
 
@@ -62,7 +72,7 @@ def grouped_gaps(metric_id: str, chunks: ChunkTable, wanted: Ints, groups: Ints,
         for number in np.unique(group).tolist():
             found[number].append(ordered[ends[number - 1] if number else 0 : ends[number]].copy())
     # One group after the other gives its parts back as it is put together: all of them twice would be too much.
-    return [np.concatenate(parts) if (parts := found.pop(0)) else np.empty(0) for _ in range(count)]
+    return [joined(found.pop(0)) for _ in range(count)]
 
 
 # The requests of a piece that count, their gaps in ms, and for each gap the position of its request among them.
@@ -76,7 +86,7 @@ def _pooled(of_piece: _Of, chunks: ChunkTable, wanted: Ints) -> Gaps:
         piece, values, _ = of_piece(whole)
         found.append(values)
         requests += int(np.count_nonzero(piece.lengths > 1))
-    return Gaps(np.concatenate(found) if found else np.empty(0), requests)
+    return Gaps(joined(found), requests)
 
 
 def _chunk_gaps(piece: Piece) -> tuple[Piece, Floats, Ints]:

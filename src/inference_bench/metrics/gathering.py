@@ -16,12 +16,22 @@ from inference_bench.metrics.distribution import Distribution, describe, describ
 from inference_bench.metrics.sketch import EXACT_UP_TO, QuantileSketch
 
 
+def joined(parts: list[Floats]) -> Floats:
+    """Return the parts in one piece. The list is emptied on the way: else all of them would be there twice."""
+    whole = np.empty(sum(part.size for part in parts))
+    at = 0
+    while parts:
+        part = parts.pop(0)
+        whole[at : at + part.size] = part
+        at += part.size
+    return whole
+
+
 class Gathering:
     """Takes pooled values (gaps, in ms) in any order and describes all of them."""
 
     def __init__(self) -> None:
         self.n = 0
-        self.zeros = 0
         self._held: list[Floats] = []
         self._sketch: QuantileSketch | None = None
         self._mean = 0.0
@@ -34,7 +44,6 @@ class Gathering:
         if not values.size:
             return
         self.n += values.size
-        self.zeros += int(np.count_nonzero(values == 0))
         if self._sketch is None:
             self._held.append(values)
             if self.n <= EXACT_UP_TO:
@@ -47,8 +56,7 @@ class Gathering:
     def describe(self, *, missing: int, better: Better | None) -> Distribution:
         """Return the figures of everything that was taken; `missing` as for `distribution.describe`."""
         if self._sketch is None:
-            values = np.concatenate(self._held) if self._held else np.empty(0)
-            return describe(values, missing=missing, better=better, pooled=True)
+            return describe(self._together(), missing=missing, better=better, pooled=True)
         spread = math.sqrt(self._squares / (self.n - 1))
         return describe_sketched(
             self._sketch, missing=missing, better=better, mean=self._mean, std=spread, low=self._low, high=self._high
@@ -58,7 +66,12 @@ class Gathering:
         """Return a percentile of everything that was taken, as `describe` has it; None of nothing."""
         if self._sketch is not None:
             return self._sketch.quantile(percent / 100)
-        return float(np.percentile(np.concatenate(self._held), percent)) if self._held else None
+        return float(np.percentile(self._together(), percent)) if self._held else None
+
+    def _together(self) -> Floats:
+        """Return all values that are held, in one piece."""
+        self._held = [joined(self._held)]
+        return self._held[0]
 
     def _fold(self, parts: Sequence[Floats], sketch: QuantileSketch) -> None:
         for part in parts:

@@ -5,7 +5,7 @@ statistics, as everywhere; a block that is drawn twice counts twice with all its
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,22 +15,26 @@ from inference_bench.metrics.columns import Floats, Ints
 class PooledPercentile:
     """The logarithm of a percentile over any choice of blocks."""
 
-    def __init__(self, blocks: Sequence[Floats], percent: int) -> None:
-        values = np.concatenate(blocks)
+    def __init__(self, blocks: Iterable[Floats], percent: int) -> None:
+        parts = list(blocks)
+        sizes = np.array([part.size for part in parts])
+        values = np.concatenate(parts)
+        del parts
         order = np.argsort(values, kind="stable")
-        sizes = np.array([block.size for block in blocks])
         self._share = percent / 100
         self._values = values[order]
-        self._owner = np.repeat(np.arange(sizes.size), sizes)[order]
+        del values
+        self._owner = np.repeat(np.arange(sizes.size, dtype=np.int32), sizes)[order]
         self._sizes = sizes
+        del order
         # How many values of each block lie below the first value of each cell: finds the cell without going through
         # all values for each resample.
-        self._cell = max(1, math.isqrt(values.size))
-        cells = -(-values.size // self._cell)
-        cell_of = np.arange(values.size) // self._cell
-        counts = np.bincount(cell_of * sizes.size + self._owner, minlength=cells * sizes.size)
+        self._cell = max(1, math.isqrt(self._owner.size))
+        cells = -(-self._owner.size // self._cell)
         self._below = np.zeros((cells + 1, sizes.size))
-        self._below[1:] = np.cumsum(counts.reshape(cells, sizes.size), axis=0)
+        for cell in range(cells):
+            owners = self._owner[cell * self._cell : (cell + 1) * self._cell]
+            self._below[cell + 1] = self._below[cell] + np.bincount(owners, minlength=sizes.size)
 
     def logs(self, rows: Ints) -> Floats:
         """Return the logarithm for each row of block numbers; not finite where the percentile is not positive."""

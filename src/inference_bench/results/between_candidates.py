@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from inference_bench.errors import RunFolderError
-from inference_bench.metrics.columns import Floats
+from inference_bench.metrics.block_values import BlockValues
 from inference_bench.metrics.comparison import NotComparable, unpaired
 from inference_bench.results.comparing_blocks import (
     FEWEST_BLOCKS,
@@ -13,10 +13,10 @@ from inference_bench.results.comparing_blocks import (
     Question,
     coarse,
     in_rounds,
+    known_of,
     measured,
     questions,
     split_apart,
-    values,
     whole_run,
 )
 from inference_bench.results.comparing_design import CompareSettings
@@ -99,18 +99,16 @@ def candidates(test: str, services: tuple[str, str], sides: Sides, settings: Com
 def _answered(asked: Candidate, read: _Measurements, several: bool, seed: int) -> Candidate | None:
     """Return the question with its estimate or obstacle; None where neither side has values and nothing hangs on it."""
     question = asked.question
-    blocks: tuple[list[Floats], list[Floats]]
+    blocks: tuple[BlockValues, BlockValues]
     remark = None
     if several:
-        blocks = ([whole_run(one, question) for one in read[0]], [whole_run(one, question) for one in read[1]])
+        blocks = _by_run(read[0], question), _by_run(read[1], question)
     else:
         blocks, unit, problem = _within(read[0][0], read[1][0], question)
         remark = f"{WITHIN_THIS_RUN}: windows cut into slices; {NO_RUN_TO_RUN}" if unit == "slice" else NO_RUN_TO_RUN
         if problem is not None:
             return replace(asked, obstacle=problem)
-    without = [
-        side for side, parts in zip((asked.a, asked.b), blocks, strict=True) if not any(part.size for part in parts)
-    ]
+    without = [side for side, known in zip((asked.a, asked.b), blocks, strict=True) if not known.sizes.any()]
     if len(without) == 2 and not question.primary:
         return None
     if without:
@@ -124,14 +122,20 @@ def _answered(asked: Candidate, read: _Measurements, several: bool, seed: int) -
     return replace(asked, estimate=estimate, remark=remark)
 
 
-def _within(a: Measured, b: Measured, question: Question) -> tuple[tuple[list[Floats], list[Floats]], str, str | None]:
+def _by_run(runs: Sequence[Measured], question: Question) -> BlockValues:
+    """Return the runs of a side as blocks; one run's values are gone before the next one's are made."""
+    return BlockValues.of(lambda: (whole_run(one, question) for one in runs), question.statistic)
+
+
+def _within(a: Measured, b: Measured, question: Question) -> tuple[tuple[BlockValues, BlockValues], str, str | None]:
     """Return the blocks within one run on each side, what a block is, and why they cannot be compared, if so."""
     if question.statistic is None and a.kind == "ttft":
-        return ([], []), "block", "a TTFT test has no rates: one request is sent at a time"
+        nothing = BlockValues.of(lambda: [], question.statistic)
+        return (nothing, nothing), "block", "a TTFT test has no rates: one request is sent at a time"
     split = (in_rounds(a), in_rounds(b)) if question.statistic is None else split_apart(a, b)
     if question.statistic is not None:
         split = coarse(split[0], question), coarse(split[1], question)
-    blocks = values(a, split[0], question), values(b, split[1], question)
+    blocks = known_of(a, split[0], question), known_of(b, split[1], question)
     count, unit = min(part.count for part in split), split[0].unit
     if count >= FEWEST_BLOCKS:
         return blocks, unit, None

@@ -21,10 +21,10 @@ from inference_bench.results.comparing_blocks import (
     coarse,
     common_rounds,
     in_rounds,
+    known_of,
     measured,
     questions,
     split_alike,
-    values,
 )
 from inference_bench.results.comparing_design import CompareSettings, design_of_run, settings_of
 from inference_bench.results.comparing_scores import scores_of
@@ -136,8 +136,8 @@ def _candidate(
     split = reason or _split(test, question, services, blocks)
     if isinstance(split, str):
         return replace(found, obstacle=split)
-    per_block = values(services[0], split[0], question), values(services[1], split[1], question)
-    without = [side for side, parts in zip((a, b), per_block, strict=True) if not any(part.size for part in parts)]
+    per_block = known_of(services[0], split[0], question), known_of(services[1], split[1], question)
+    without = [side for side, known in zip((a, b), per_block, strict=True) if not known.sizes.any()]
     if len(without) == 2 and not question.primary:
         return None
     if without:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from inference_bench.metrics.block_values import BlockValues
 from inference_bench.metrics.calculator import MetricsCalculator
 from inference_bench.metrics.columns import NS_PER_MS, Floats, Ints, RequestColumns
 from inference_bench.metrics.definitions import METRICS
@@ -132,6 +133,11 @@ def values(service: Measured, blocks: Blocks, question: Question) -> list[Floats
         rate = getattr(service.calculator.throughput(((window.start_ns, window.end_ns),)), question.metric)
         found.append(np.empty(0) if rate is None else np.array([rate]))
     return found
+
+
+def known_of(service: Measured, blocks: Blocks, question: Question) -> BlockValues:
+    """Return what a comparison needs of `values`: one side's values are gone before the other's are made."""
+    return BlockValues.of(lambda: values(service, blocks, question), question.statistic)
 
 
 def split_alike(a: Measured, b: Measured) -> tuple[Blocks, Blocks]:
