@@ -173,7 +173,8 @@ def test_the_comparison_is_judged_at_the_level_of_the_last_look(run: Run) -> Non
     assert run.comparison["design"]["confidence"] == pytest.approx(1 - looks[-1]["alpha"])
     primary = [pair for pair in run.comparison["pairs"] if pair["primary"]]
     assert len(primary) == 3
-    assert {pair["test"] for pair in primary if pair["verdict"] == "no_difference_shown"} == set(looks[-1]["undecided"])
+    open_yet = ("no_difference_shown", "not_comparable")  # the second where a busy machine spoiled a test
+    assert {pair["test"] for pair in primary if pair["verdict"] in open_yet} == set(looks[-1]["undecided"])
     for pair in primary:
         if pair["ci_low"] is not None:
             excluded = not pair["ci_low"] <= 1 <= pair["ci_high"]

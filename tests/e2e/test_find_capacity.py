@@ -7,7 +7,8 @@ from front_door import Done, benchmark, only_folder, read_json, requests_of, use
 
 from inference_bench.simulator.launcher import SimulatorProcess
 
-PROMISE = {"per_request": {"ttft_ms": 250}, "attainment": 0.8}
+EDGES = {"vllm-one": 1, "vllm-two": 2}
+PROMISE = {"per_request": {"ttft_ms": 550}, "attainment": 0.8}
 ENGINES = ["vllm,name=one,max-batch=1,step-ms=20", "vllm,name=two,max-batch=2,step-ms=20"]
 
 
@@ -23,9 +24,9 @@ class Search(NamedTuple):
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
-    """An answer takes half a second: who waits for a place in the batch breaks the promise by far."""
+    """An answer takes 700 ms: who waits for a place in the batch breaks the promise, who does not is far from it."""
     cwd = tmp_path_factory.mktemp("capacity")
-    chat = users("chat", 1, duration_seconds=0.45, max_tokens=25)
+    chat = users("chat", 1, duration_seconds=0.6, max_tokens=35)
     write_config(cwd / "c.yaml", slo=PROMISE, load_tests=[chat, users("other", 2, requests=4)])
     with SimulatorProcess(ENGINES) as simulator:
         urls = [word for name in ("one", "two") for word in ("--url", f"vllm/{name}={simulator.urls[name]}")]
@@ -41,18 +42,28 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
     )
 
 
+def spoiled(one: Any) -> bool:
+    """Whether the search of a service was given up because this machine, too busy, spoiled its probes: it says so."""
+    return str(one["limited_by"]).startswith("this client at ")
+
+
 def test_each_service_s_edge_is_found_and_enclosed(search: Search) -> None:
     (facts,) = search.summary["capacity"]
     assert (facts["test"], facts["unit"], facts["complete"]) == ("chat", "users", True)
-    found = {name: (one["value"], one["low"], one["high"]) for name, one in facts["services"].items()}
-    assert found == {"vllm-one": (1, 1, 2), "vllm-two": (2, 2, 3)}
-    assert not any(one["at_least"] for one in facts["services"].values())
+    assert facts["services"].keys() == EDGES.keys()
+    for name, one in facts["services"].items():
+        edge = EDGES[name]
+        if spoiled(one):
+            assert (one["value"] or 0) <= edge
+        else:
+            assert (one["value"], one["low"], one["high"], one["at_least"]) == (edge, edge, edge + 1, False)
 
 
 def test_both_ends_of_the_edge_were_tried_three_times(search: Search) -> None:
     for one in search.summary["capacity"][0]["services"].values():
         told = [(probe["load"], probe["kept"]) for probe in one["probes"] if probe["kept"] is not None]
-        assert told.count((one["low"], True)) == told.count((one["high"], False)) == 3
+        if not spoiled(one):
+            assert told.count((one["low"], True)) == told.count((one["high"], False)) == 3
         assert all(probe["why"] for probe in one["probes"] if not probe["kept"])
 
 
@@ -62,15 +73,19 @@ def test_equal_rounds_of_a_load_are_equal_work_for_both_services(search: Search)
         of_place = work.setdefault((row["test"], row["round"], row["index"]), set())
         of_place.add((row["prompt_tokens"], row["max_tokens"]))
     assert all(len(asked) == 1 for asked in work.values())
-    assert {row["service"] for row in search.rows if row["test"] == "chat@2"} == {"vllm-one", "vllm-two"}
+    if not any(map(spoiled, search.summary["capacity"][0]["services"].values())):
+        assert {row["service"] for row in search.rows if row["test"] == "chat@2"} == {"vllm-one", "vllm-two"}
 
 
 def test_what_was_asked_beyond_the_edge_fails_nothing_and_compares_nothing(search: Search) -> None:
     tests = {test["name"]: sorted(test["services"]) for test in search.summary["tests"]}
-    assert tests == {"chat@1": ["vllm-one"], "chat@2": ["vllm-two"]}
+    (facts,) = search.summary["capacity"]
+    answers = {name: int(one["value"]) for name, one in facts["services"].items() if one["value"] is not None}
+    loads = sorted(set(answers.values()))
+    assert tests == {f"chat@{load}": [name for name in EDGES if answers.get(name) == load] for load in loads}
     assert all(test["probe"] and test["sweep"] == "chat" for test in search.summary["tests"])
     assert search.comparison["pairs"] == []
-    assert [test["name"] for test in search.manifest["plan"]] == ["chat@1", "chat@2"]
+    assert [test["name"] for test in search.manifest["plan"]] == [f"chat@{load}" for load in loads]
 
 
 @pytest.mark.parametrize(
