@@ -67,11 +67,11 @@ def read_conversations(path: Path) -> Conversations:
     stream = open_once(path, _WHAT)
     records = RecordFile(path, stream, _present)
     skipped = 0
-    for start, size, conversation in _checked(path, stream):
+    for start, data, conversation in _checked(path, stream):
         if conversation is None:
             skipped += 1
         else:
-            records.add(start, size)
+            records.add(start, data)
     if not len(records):
         raise wrong(path, "there is no conversation with a word of a user in this file", hint=_SHAPE)
     return Conversations(records, skipped)
@@ -148,12 +148,12 @@ def _conversation(messages: Sequence[tuple[str, str]]) -> Conversation | None:
     return Conversation(exchanges, "\n\n".join(system) or None)
 
 
-def _checked(path: Path, stream: BinaryIO) -> Iterator[tuple[int, int, Conversation | None]]:
-    """Yield first byte, size and conversation of each record."""
+def _checked(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes, Conversation | None]]:
+    """Yield first byte, bytes and conversation of each record."""
     found = _lines(path, stream) if _is_jsonl(path, stream) else _objects(path, stream)
     for line, column, start, data in found:
         try:
-            yield start, len(data), parse_conversation(data)
+            yield start, data, parse_conversation(data)
         except LineError as error:
             place = error.column if error.lines_below else column + error.column - 1
             raise wrong(path, str(error), line=line + error.lines_below, column=place, hint=error.hint) from None

@@ -71,7 +71,7 @@ def read_csv_file(path: Path, stream: BinaryIO, prompt_column: str | None, defau
         except LineError as error:
             raise wrong(path, str(error), line=lines.first_line, column=1, hint=error.hint) from None
         if item is not None:
-            items.add(lines.record_start, lines.read - lines.record_start)
+            items.add(lines.record_start, lines.record)
 
 
 class _Lines:
@@ -83,11 +83,18 @@ class _Lines:
         self.read = 0  # bytes
         self.number = 0
         self.record_start = 0
+        self._record: list[bytes] = []
         self.first_line = 1
 
     def begin_record(self) -> None:
         """Say that what is read next is a new record."""
         self.record_start, self.first_line = self.read, self.number + 1
+        self._record.clear()
+
+    @property
+    def record(self) -> bytes:
+        """The bytes of the record that was begun last, as far as it was read."""
+        return b"".join(self._record)
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -99,6 +106,7 @@ class _Lines:
             raise StopIteration
         self.number += 1
         self.read += len(raw)
+        self._record.append(raw)
         if self.read - self.record_start > MAX_RECORD_BYTES:
             problem = f"this record is longer than {MAX_RECORD_BYTES // 1024**2} MiB; is a quote not closed?"
             raise wrong(self._path, problem, line=self.first_line)

@@ -68,7 +68,7 @@ def _read_lines(path: Path, stream: BinaryIO, parse: ParseLine) -> Sequence[Work
         except LineError as error:
             raise wrong(path, str(error), line=number, column=error.column, hint=error.hint) from None
         if item is not None:
-            items.add(start, len(raw))
+            items.add(start, raw)
     return items
 
 

@@ -1,6 +1,8 @@
 """A large file as a sequence of records: where each one stands is remembered, and it is read when it is asked for."""
 
 import os
+import zlib
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,11 +13,30 @@ from inference_bench.workloads.opened import wrong
 Record = TypeVar("Record")
 
 
-class RecordFile(Sequence[Record], Generic[Record]):
-    """The records of an open file, sixteen bytes of memory each.
+class _Records(Sequence[Record], Generic[Record]):
+    """Records that are made one by one when they are asked for; a slice of them is a list."""
 
-    `parse` makes a record of its bytes; it has seen them before, when the file was checked. ConfigError when the file
-    has been written to since, so that its bytes are no record any more.
+    @abstractmethod
+    def _record(self, place: int) -> Record:
+        """Return one record; IndexError where there is none."""
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
+        """Return one record, or several."""
+        if isinstance(place, slice):
+            return [self._record(one) for one in range(*place.indices(len(self)))]
+        return self._record(place)
+
+
+class RecordFile(_Records[Record]):
+    """The records of an open file, twenty bytes of memory each.
+
+    `parse` makes a record of its bytes; it has seen them before, when the file was checked. ConfigError when a record's
+    bytes are others by now: the file was written to, or cut. What is sent would not be what was checked, and would
+    depend on the moment. A change elsewhere in the file, such as lines that are added, does no harm.
     """
 
     def __init__(self, path: Path, stream: BinaryIO, parse: Callable[[bytes], Record]) -> None:
@@ -24,31 +45,29 @@ class RecordFile(Sequence[Record], Generic[Record]):
         self._parse = parse
         self._starts = array("q")
         self._sizes = array("q")
+        self._sums = array("I")
 
-    def add(self, start: int, size: int) -> None:
-        """Add the record that begins at byte `start` and has `size` bytes."""
+    def add(self, start: int, data: bytes) -> None:
+        """Add the record that begins at byte `start` of the file and consists of these bytes."""
         self._starts.append(start)
-        self._sizes.append(size)
+        self._sizes.append(len(data))
+        self._sums.append(zlib.crc32(data))
 
     def __len__(self) -> int:
         return len(self._starts)
 
-    @overload
-    def __getitem__(self, place: int) -> Record: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Record]: ...
-    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
-        """Read one record, or several."""
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        data = os.pread(self._stream.fileno(), self._sizes[place], self._starts[place])
+    def _record(self, place: int) -> Record:
         try:
-            return self._parse(data)
-        except (ValueError, LookupError, TypeError) as error:
-            raise wrong(self._path, "this file was changed while it is in use", hint="start again") from error
+            data = os.pread(self._stream.fileno(), self._sizes[place], self._starts[place])
+        except OSError as error:
+            raise wrong(self._path, f"cannot read the file any more: {error.strerror or error}") from error
+        if zlib.crc32(data) != self._sums[place]:
+            problem = "this file was changed while it is in use; what was measured before is kept"
+            raise wrong(self._path, problem, hint="start again, with a file that nobody writes to")
+        return self._parse(data)
 
 
-class Selected(Sequence[Record], Generic[Record]):
+class Selected(_Records[Record]):
     """Some of the records of a sequence, by their places in it."""
 
     def __init__(self, records: Sequence[Record], places: "array[int]") -> None:
@@ -58,12 +77,5 @@ class Selected(Sequence[Record], Generic[Record]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, place: int) -> Record: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Record]: ...
-    def __getitem__(self, place: int | slice) -> Record | Sequence[Record]:
-        """Return one record, or several."""
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def _record(self, place: int) -> Record:
         return self._records[self._places[place]]
