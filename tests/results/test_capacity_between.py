@@ -12,6 +12,7 @@ from inference_bench.results.between_sides import Chosen
 from inference_bench.results.capacity import CapacityFacts, CapacityPair, ServiceCapacity
 from inference_bench.results.capacity_between import capacities_between
 from inference_bench.results.capacity_changes import capacity_change, capacity_sentence
+from inference_bench.results.comparison import Comparison
 from inference_bench.results.comparison_markdown import comparison_markdown
 from inference_bench.results.folder import Run
 from inference_bench.results.markdown import escaped
@@ -69,19 +70,19 @@ def test_a_change_is_claimed_exactly_where_the_intervals_do_not_overlap(
     low, high = found.change_low_percent, found.change_high_percent
     assert found.change_percent is not None and low is not None and high is not None
     assert low <= found.change_percent <= high
-    assert apart == (low >= 0 or high <= 0)
+    assert apart == (low > 0 or high < 0)  # whole users: from the upper end on, none was kept
 
 
 def test_the_change_is_told_in_percent_with_what_the_intervals_leave_open(runs: Runs) -> None:
     found = pair(runs.of(capacity(40, 40, 42)), runs.of(capacity(30, 30, 31)))
     assert capacity_sentence(found) == (
         "B/vllm carries less than A/vllm: 30 users (30 to 31) against 40 users (40 to 42); "
-        "change -25 % (-28.6 to -22.5); does not include run-to-run change"
+        "change -25 % (-26.8 to -25); does not include run-to-run change"
     )
     assert capacity_change(found).cells == (
         "40 users (40 to 42)",
         "30 users (30 to 31)",
-        "-25 % (-28.6 to -22.5)",
+        "-25 % (-26.8 to -25)",
         "B less",
     )
     alike = pair(runs.of(capacity(40, 38, 42)), runs.of(capacity(41, 39, 44)))
@@ -125,8 +126,8 @@ def test_an_open_answer_says_who_carries_more_where_the_intervals_are_apart_and_
     most, few = capacity(64, 64, None).model_copy(update={"limited_by": "ports"}), capacity(8, 8, 9)
     fell = pair(runs.of(most), runs.of(few))
     assert (fell.verdict, fell.better, fell.change_percent, fell.change_low_percent) == ("better", "A/vllm", None, None)
-    assert "8 users (8 to 9) against at least 64 users; change -85.9 % or beyond" in capacity_sentence(fell)
-    assert "change +611 % or beyond" in capacity_sentence(pair(runs.of(few), runs.of(most)))
+    assert "8 users (8 to 9) against at least 64 users; change -87.5 % or beyond" in capacity_sentence(fell)
+    assert "change +700 % or beyond" in capacity_sentence(pair(runs.of(few), runs.of(most)))
     more = pair(runs.of(most), runs.of(capacity(80, 78, 82)))
     assert more.reason == "the capacity of A/vllm is only known to be at least 64 users (ports)"
     unknown = pair(runs.of(FORTY), runs.of(capacity(None, None, None)))
@@ -159,8 +160,30 @@ def test_the_gate_fails_where_the_whole_interval_is_a_loss_beyond_the_limit(runs
         ("capacity", "failed"),
         ("capacity", "not_judged"),
     ]
-    assert regressions(both, 30)[0].outcome == "held"  # 40 / 32 is 1.25: not all of the interval
+    assert regressions(both, 30)[0].outcome == "held"  # 40 / 31 is 1.29: not all of the interval
     shown = "\n".join(comparison_markdown(both))
-    cells = ("knee", "vllm", "40 users (40 to 42)", "30 users (30 to 32)", "-25 % (-28.6 to -20)", "B less")
+    cells = ("knee", "vllm", "40 users (40 to 42)", "30 users (30 to 32)", "-25 % (-26.8 to -22.5)", "B less")
     assert f"| {' | '.join(map(escaped, cells))} |" in shown
     assert "the capacity of B/tgi is not known" in shown
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "unit", "outcome"),
+    [
+        (capacity(2, 2, 3), capacity(1, 1, 2), "users", "failed"),
+        (capacity(10, 10, 11), capacity(9, 9, 11), "users", "held"),
+        (capacity(2.2, 2.2, 2.3), capacity(2.1, 2.1, 2.2), "requests/s", "failed"),
+        (capacity(1, 1, 2), capacity(None, None, 1), "users", "failed"),
+        (capacity(None, None, 1), capacity(1, 1, 2), "users", "held"),
+        (capacity(64, 64, None), capacity(8, 8, 9), "users", "failed"),
+        (capacity(None, None, 1), capacity(None, None, 1), "users", "held"),
+        (capacity(None, None, None), capacity(1, 1, 2), "users", "not_judged"),
+    ],
+)
+def test_a_loss_that_is_shown_is_a_regression_of_more_than_nothing(
+    runs: Runs, a: ServiceCapacity, b: ServiceCapacity, unit: str, outcome: str
+) -> None:
+    found = pair(runs.of(a, unit=unit), runs.of(b, unit=unit))
+    (judged,) = regressions(Comparison(test_id="x", simulated=True, capacities=(found,)), 0)
+    assert judged.outcome == outcome
+    assert (outcome == "failed") == (found.better == "A/vllm")

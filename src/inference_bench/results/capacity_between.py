@@ -70,14 +70,27 @@ def _judged(pair: CapacityPair, a: ServiceCapacity, b: ServiceCapacity) -> Capac
         ]
         if reasons:
             return pair.model_copy(update={"reason": "; ".join(reasons)})
+    verdict = "not_told_apart" if better is None else "better"
+    judged = pair.model_copy(update={"verdict": verdict, "better": better})
+    if a.value is None or b.value is None:
+        return judged  # there is no factor between a load and none
     exact = not (a.at_least or b.at_least)
     changes = {
         "change_percent": _change(a.value, b.value) if exact else None,
-        "change_low_percent": _change(a.high, b.low),
-        "change_high_percent": _change(a.low, b.high),
+        "change_low_percent": _change(at_most(a, pair.unit), b.low),
+        "change_high_percent": _change(a.low, at_most(b, pair.unit)),
     }
-    verdict = "not_told_apart" if better is None else "better"
-    return pair.model_copy(update={"verdict": verdict, "better": better, **changes})
+    return judged.model_copy(update=changes)
+
+
+def at_most(found: ServiceCapacity, unit: str) -> float | None:
+    """Return the most that an interval leaves open; None where it is open above.
+
+    From `high` on nothing was kept: of whole users the next one below is the most, of a rate anything below.
+    """
+    if found.high is None or unit != "users":
+        return found.high
+    return found.high - 1
 
 
 def _change(before: float | None, after: float | None) -> float | None:

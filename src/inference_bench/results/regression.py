@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from pydantic import JsonValue
 
 from inference_bench.results.capacity import CapacityPair
+from inference_bench.results.capacity_between import at_most
 from inference_bench.results.comparison import Comparison, Pair
 from inference_bench.results.comparison_words import advantage, metric_words
 
@@ -58,10 +59,13 @@ def _capacities(comparison: Comparison, limit: float) -> Iterator[Regression]:
         if pair.verdict == "not_comparable" or a is None or b is None:
             yield Regression(pair, "not_judged", None, None, None)
             continue
-        exact = a.value is not None and b.value is not None and not (a.at_least or b.at_least)
-        worse = _factor(a.value, b.value) if exact else None
-        low, high = _factor(a.low, b.high), _factor(a.high, b.low)
-        lost = low is not None and low > limit
+        if a.value is None or b.value is None:  # nothing is worse than to carry not even the smallest load
+            yield Regression(pair, "failed" if pair.better == pair.a else "held", None, None, None)
+            continue
+        worse = None if a.at_least or b.at_least else _factor(a.value, b.value)
+        low, high = _factor(a.low, at_most(b, pair.unit)), _factor(at_most(a, pair.unit), b.low)
+        # B's interval does not hold its upper end: where the two touch, the loss of a rate is beyond that factor.
+        lost = pair.better == pair.a and low is not None and (low > limit or (low >= limit and pair.unit != "users"))
         yield Regression(pair, "failed" if lost else "held", worse, low, high)
 
 
