@@ -83,15 +83,15 @@ def test_any_prompt_survives_csv(
         ('prompt,b\n"two\nlines",2\n , 5\n', "4:1", "the prompt is empty"),
         (
             "prompt,max_tokens\nfine,2\nfine,0\n",
-            "3:1",
+            "3:6",
             "a whole number from 1 to 1,000,000, not '0'",
         ),
         (
             "prompt,max_tokens\nfine,-2\n",
-            "2:1",
+            "2:6",
             "a whole number from 1 to 1,000,000, not '-2'",
         ),
-        ("prompt,category\nfine," + "x" * 99 + "\n", "2:1", '"category" must be text of one line'),
+        ("prompt,category\nfine," + "x" * 99 + "\n", "2:6", '"category" must be text of one line'),
         ('prompt,b\n"fine"x,2\n', "2:1", "this record is no CSV"),
         ('prompt,b\n"never closed,2\n', "2:1", "this record is no CSV"),
         ("prompt\nna\xefve\n".encode("latin-1"), "2:3", "byte 0xef is no UTF-8"),

@@ -6,7 +6,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 
 from inference_bench.config.promise_models import Milliseconds, SloSettings
-from inference_bench.config.quantities import Count, CountOrZero, PositiveSeconds, Seconds, Temperature
+from inference_bench.config.quantities import (
+    LONGEST_SECONDS,
+    Count,
+    CountOrZero,
+    PositiveSeconds,
+    Seconds,
+    Temperature,
+)
 from inference_bench.config.rules import ascending, one_or_list, refuse, require_at_most_one, require_one_of
 from inference_bench.config.service_models import STRICT, Name
 from inference_bench.config.workload_models import WorkloadSettings
@@ -14,6 +21,9 @@ from inference_bench.config.workload_models import WorkloadSettings
 Arrivals = Literal["closed", "constant", "poisson", "gamma", "steps", "ramp", "trace"]
 PER_SECOND = 1_000_000.0  # requests a second: a million is a slip of the hand
 MOST_POINTS = 64
+MOST_ROUNDS = 10_000  # each is planned before the run
+MOST_DUE = 100_000_000  # requests of an open loop: their times are held in memory, eight bytes each
+LEAST_SHAPE = 0.001  # below, nearly all gaps are 0 and a single one is longer than any test
 Rate = Annotated[float, Field(gt=0, le=PER_SECOND)]
 Many = Field(strict=False, min_length=1, max_length=MOST_POINTS)
 UsersOrSweep = Annotated[
@@ -47,7 +57,7 @@ class LoadTestSettings(BaseModel):
         description="Requests per second of an open loop; a list is a sweep, one test for each rate. Of steps: the "
         "rates, each for an equal part of the turn; of ramp: the first and the last.",
     )
-    burstiness: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+    burstiness: Annotated[float, Field(ge=LEAST_SHAPE, le=10_000)] | None = Field(
         default=None,
         description="Shape of the gamma distribution of gaps: 1 is poisson, less comes in bursts, more is steadier.",
     )
@@ -66,7 +76,9 @@ class LoadTestSettings(BaseModel):
     requests: Count | None = Field(default=None, description="Measured requests to each service, not a duration.")
     ramp_up_seconds: Seconds = Field(default=0.0, description="How long the load takes to build up.")
     warmup_requests: CountOrZero = Field(default=2, description="Uncounted requests before each turn of a service.")
-    rounds: Count = Field(default=3, description="Turns of each service; raised to a multiple of their number.")
+    rounds: Annotated[int, Field(gt=0, le=MOST_ROUNDS)] = Field(
+        default=3, description="Turns of each service; raised to a multiple of their number."
+    )
     max_tokens: Count = Field(default=256, description="Output tokens asked of each request.")
     temperature: Temperature = Field(default=0.0, description="Sampling temperature.")
     target_p95_ms: Milliseconds | None = Field(
@@ -102,6 +114,7 @@ class LoadTestSettings(BaseModel):
         if self.speed is not None:
             raise refuse(f"is used by trace arrivals, not by {self.arrivals}", "speed")
         self._check_shape()
+        self._check_size()
         return self
 
     def _check_trace(self) -> None:
@@ -114,6 +127,22 @@ class LoadTestSettings(BaseModel):
         for key, value in given.items():
             if value is not None:
                 raise refuse("says nothing of trace arrivals: a trace has its own times", key)
+
+    def _check_size(self) -> None:
+        """An open loop's times are made before the run: there is an end to how many, and to how late they are."""
+        if self.rate is None:
+            return
+        rates = self.rate if isinstance(self.rate, tuple) else (self.rate,)
+        if self.requests is not None and self.requests / min(rates) > LONGEST_SECONDS:
+            slow = (
+                f"{self.requests:,} requests at {min(rates):g}/s take longer than {LONGEST_SECONDS / 86_400:.0f} days"
+            )
+            raise refuse(f"{slow}: raise it, or ask for fewer requests", "rate")
+        # The mean of steps and ramp is at most their highest rate, and not less than half of a ramp's.
+        busiest = sum(rates) / len(rates) if self.arrivals in SHAPED else max(rates)
+        due = self.requests or busiest * ((self.duration_seconds or 0.0) + self.ramp_up_seconds / 2)
+        if due > MOST_DUE:
+            raise refuse(f"about {due:,.0f} requests would be due in this test; {MOST_DUE:,} are the most", "rate")
 
     def _check_shape(self) -> None:
         """What the course of the rate needs: a list for steps and ramp, a duration, a shape for gamma."""

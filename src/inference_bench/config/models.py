@@ -37,6 +37,7 @@ __all__ = [
 
 Effect = Annotated[float, Field(gt=0, lt=10)]
 Confidence = Annotated[float, Field(ge=0.5, lt=1)]
+MOST_ITERATIONS = 1_000_000  # the order of each is made before the run
 
 
 class BenchmarkSettings(BaseModel):
@@ -61,7 +62,9 @@ class TtftTestSettings(BaseModel):
     model_config = STRICT
 
     enabled: bool = Field(default=True, description="Whether the TTFT test runs.")
-    iterations: Count = Field(default=100, description="Measured requests to each service.")
+    iterations: Annotated[int, Field(gt=0, le=MOST_ITERATIONS)] = Field(
+        default=100, description="Measured requests to each service."
+    )
     warmup_requests: CountOrZero = Field(default=2, description="Uncounted requests to each service before them.")
     max_tokens: Count = Field(default=32, description="Output tokens asked of each request.")
     temperature: Temperature = Field(default=0.0, description="Sampling temperature.")

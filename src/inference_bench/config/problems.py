@@ -3,6 +3,7 @@
 A value is shown only where it cannot be a secret.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,10 +24,18 @@ def problems_of(error: ValidationError, origins: Mapping[KeyPath, Provenance]) -
     """Return every problem pydantic found, each with the layer and line of its key."""
     found = []
     for details in error.errors(include_url=False):
+        if _only_follows(details):
+            continue
         path = _path_of(details)
         text = _sentence(details, path)
         found.append(Problem(path, text, provenance=origin_of(path, origins)))
     return found
+
+
+def _only_follows(details: ErrorDetails) -> bool:
+    """Whether a list is called too short for its entries that are wrong: those have problems of their own."""
+    given = details["input"]
+    return details["type"] == "too_short" and isinstance(given, list) and len(given) >= details["ctx"]["min_length"]
 
 
 def origin_of(path: KeyPath, origins: Mapping[KeyPath, Provenance]) -> Provenance:
@@ -97,6 +106,9 @@ def _sentence(details: ErrorDetails, path: KeyPath) -> str:
         return unknown_key(path)
     if kind == "missing":
         return "is missing"
+    if kind in ("too_short", "too_long"):
+        limit = f"least {context['min_length']}" if kind == "too_short" else f"most {context['max_length']}"
+        return f"must have at {limit} entries, not {context['actual_length']}"
     given = _shown(details["input"], path)
     if kind == "literal_error":
         return _literal(context, details["input"], given)
@@ -125,7 +137,7 @@ def _shown(value: object, path: KeyPath) -> str:
         (bool, lambda: "true" if value else "false"),
         ((list, tuple), lambda: "a list"),
         (Mapping, lambda: "a section"),
-        ((int, float), lambda: str(value) if abs(value) < 1e15 else "such a large number"),  # type: ignore[arg-type]
+        ((int, float), lambda: _number(value)),  # type: ignore[arg-type]
     )
     for types_, text in describe:
         if isinstance(value, types_):
@@ -134,6 +146,12 @@ def _shown(value: object, path: KeyPath) -> str:
         return "this text"
     shown = "".join(character if character.isprintable() else "?" for character in str(value)[:_SHOWN_CHARACTERS])
     return f"the text {shown!r}" + ("…" if len(str(value)) > _SHOWN_CHARACTERS else "")
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return str(value) if abs(value) < 1e15 else "such a large number"
 
 
 _EITHER, _FORMS = ("concurrent_users", "rate"), ("one", "list")

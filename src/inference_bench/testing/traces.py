@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_bench.config.models import LoadTestSettings
+from inference_bench.config.quantities import LONGEST_SECONDS
 from inference_bench.errors import ConfigError
 
 
@@ -40,9 +41,10 @@ def slices_of(times: npt.NDArray[np.float64], settings: LoadTestSettings, rounds
 
     `times` are seconds from the trace's start, ascending. A trace lasts for one mean gap after its last row; it is
     cut after `settings.duration_seconds` of replay, or after `settings.requests` rows. Raises ConfigError when nothing
-    is left.
+    is left, or when the replay would take longer than a test may.
     """
-    replayed = times / (settings.speed or 1.0)
+    with np.errstate(over="ignore"):  # what is infinite is too long, and refused below
+        replayed = times / (settings.speed or 1.0)
     if settings.requests is not None:
         replayed = replayed[: settings.requests]
     if settings.duration_seconds is not None:
@@ -51,6 +53,11 @@ def slices_of(times: npt.NDArray[np.float64], settings: LoadTestSettings, rounds
         raise ConfigError(f"the trace of load test {settings.name} has no request in what is to be replayed")
     gap = float(replayed[-1]) / (len(replayed) - 1) if len(replayed) > 1 else 1.0
     whole = settings.duration_seconds if settings.duration_seconds is not None else float(replayed[-1]) + (gap or 1.0)
+    if not whole <= LONGEST_SECONDS:
+        raise ConfigError(
+            f"the trace of load test {settings.name} takes longer than {LONGEST_SECONDS / 86_400:.0f} days to replay",
+            hint="cut it with duration_seconds or requests, or raise speed",
+        )
     found = []
     for number in range(rounds):
         start, end = whole * number / rounds, whole * (number + 1) / rounds

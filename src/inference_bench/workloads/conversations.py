@@ -16,7 +16,7 @@ import orjson
 from inference_bench.workloads.choices import shown
 from inference_bench.workloads.json_array import elements
 from inference_bench.workloads.opened import open_once, wrong
-from inference_bench.workloads.prompt_file import not_utf8, numbered_lines
+from inference_bench.workloads.prompt_file import numbered_lines
 from inference_bench.workloads.prompt_line import LineError
 from inference_bench.workloads.record_file import RecordFile
 
@@ -82,6 +82,7 @@ def parse_conversation(data: bytes) -> Conversation | None:
     try:
         value: object = orjson.loads(data)
     except orjson.JSONDecodeError as error:
+        _require_utf8(data)
         below = error.lineno - 1
         raise LineError(f"this is not JSON: {error.msg}", hint=_SHAPE, column=error.colno, lines_below=below) from None
     if not isinstance(value, dict):
@@ -93,6 +94,16 @@ def parse_conversation(data: bytes) -> Conversation | None:
                 raise LineError(f'"{key}" must be a list of messages', hint=_SHAPE)
             return _conversation([_message(one, speaker, text) for one in messages])
     raise LineError('this object has neither "conversations" nor "messages"', hint=_SHAPE)
+
+
+def _require_utf8(data: bytes) -> None:
+    """LineError with the place of the first byte that is no UTF-8: what reads JSON does not tell it."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        below, problem = data.count(b"\n", 0, error.start), f"byte 0x{data[error.start]:02x} is no UTF-8"
+        raise LineError(problem, hint="save the file as UTF-8", column=column, lines_below=below) from None
 
 
 def _present(data: bytes) -> Conversation:
@@ -157,8 +168,6 @@ def _checked(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes, Convers
         except LineError as error:
             place = error.column if error.lines_below else column + error.column - 1
             raise wrong(path, str(error), line=line + error.lines_below, column=place, hint=error.hint) from None
-        except UnicodeDecodeError as error:
-            raise not_utf8(path, line, data, error) from None
 
 
 def _is_jsonl(path: Path, stream: BinaryIO) -> bool:

@@ -8,10 +8,11 @@ it is. Other columns are left alone.
 import codecs
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from inference_bench.api.protocols import Message
 from inference_bench.errors import ConfigError
@@ -25,6 +26,29 @@ MAX_RECORD_BYTES = 4 * 1024 * 1024
 PROMPT_COLUMNS = ("prompt", "text", "question", "instruction", "input")
 _LENGTH_COLUMNS = ("output_tokens", "max_tokens")
 _CATEGORY_COLUMN = "category"
+
+
+class _CellError(LineError):
+    """A cell is not what it should be: what is wrong with it, and which one of its record it is, from 0."""
+
+    def __init__(self, problem: str, cell: int) -> None:
+        super().__init__(problem)
+        self.cell = cell
+
+    def found_in(self, record: str) -> Self:
+        """Say where in the text of the record the cell begins."""
+        quoted, seen = False, 0
+        for character in record:
+            if seen == self.cell:
+                break
+            if character == "\n":
+                self.lines_below += 1
+                self.column = 1
+                continue
+            self.column += 1
+            quoted ^= character == '"'
+            seen += character == "," and not quoted
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +69,19 @@ class _Layout:
             raise LineError(f"this record has {len(cells)} columns and the header {self.width}")
         prompt = cells[self.prompt]
         if not prompt.strip():
-            raise LineError("the prompt is empty")
+            raise _CellError("the prompt is empty", self.prompt)
         if "\0" in prompt:
-            raise LineError("the prompt holds a NUL character, which is no text")
-        length = None if self.length is None else _length(cells[self.length].strip())
-        category = None if self.category is None else cells[self.category].strip() or None
-        return WorkItem((Message("user", prompt),), length, category_of(category, self.default_category))
+            raise _CellError("the prompt holds a NUL character, which is no text", self.prompt)
+        length = None if self.length is None else _length(cells[self.length].strip(), self.length)
+        return WorkItem((Message("user", prompt),), length, self._category(cells))
+
+    def _category(self, cells: Sequence[str]) -> str:
+        if self.category is None:
+            return self.default_category
+        try:
+            return category_of(cells[self.category].strip() or None, self.default_category)
+        except LineError as error:
+            raise _CellError(str(error), self.category) from None
 
 
 def read_csv_file(path: Path, stream: BinaryIO, prompt_column: str | None, default_category: str) -> Sequence[WorkItem]:
@@ -68,6 +99,10 @@ def read_csv_file(path: Path, stream: BinaryIO, prompt_column: str | None, defau
             return items
         try:
             item = layout.item(cells)
+        except _CellError as error:
+            record = os.pread(stream.fileno(), lines.read - lines.record_start, lines.record_start)
+            error.found_in(record.decode("utf-8"))
+            raise wrong(path, str(error), line=lines.first_line + error.lines_below, column=error.column) from None
         except LineError as error:
             raise wrong(path, str(error), line=lines.first_line, column=1, hint=error.hint) from None
         if item is not None:
@@ -125,7 +160,9 @@ def _next(path: Path, records: "Iterator[list[str]]", lines: _Lines) -> list[str
         return next(records, None)
     except csv.Error as error:
         hint = 'cells with commas, quotes or line ends stand in quotes, and a quote in them is written ""'
-        raise wrong(path, f"this record is no CSV: {error}", line=lines.first_line, column=1, hint=hint) from None
+        # The library's own words for a bare carriage return speak of how Python opens files.
+        problem = "a line ends with a bare carriage return" if "new-line character" in str(error) else str(error)
+        raise wrong(path, f"this record is no CSV: {problem}", line=lines.first_line, column=1, hint=hint) from None
     except OSError as error:
         raise wrong(path, f"cannot read the prompt file: {error.strerror or error}") from error
 
@@ -161,6 +198,9 @@ def _layout(path: Path, header: Sequence[str], prompt_column: str | None, defaul
             column=1,
             hint="name the column as workload.prompt_column",
         )
+    for place in (prompt, _find(lowered, _LENGTH_COLUMNS), _find(lowered, (_CATEGORY_COLUMN,))):
+        if place is not None and names.count(names[place]) > 1:
+            raise wrong(path, f"the header names the column {shown(names[place])} twice", line=1, column=1)
     length, category = _find(lowered, _LENGTH_COLUMNS), _find(lowered, (_CATEGORY_COLUMN,))
     return _Layout(len(names), prompt, length, category, default_category)
 
@@ -169,11 +209,11 @@ def _find(names: Sequence[str], wanted: Sequence[str]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
 
 
-def _length(cell: str) -> int | None:
+def _length(cell: str, place: int) -> int | None:
     if not cell:
         return None
     length = int(cell) if cell.isascii() and cell.isdigit() and len(cell) <= 9 else 0
     if not 1 <= length <= MAX_OUTPUT_TOKENS:
         problem = f"must be a whole number from 1 to {MAX_OUTPUT_TOKENS:,}, not {shown(cell)}"
-        raise LineError(f"the output length {problem}")
+        raise _CellError(f"the output length {problem}", place)
     return length

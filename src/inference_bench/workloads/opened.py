@@ -9,6 +9,14 @@ from inference_bench.errors import ConfigError
 
 KEY = "workload.path"
 _COLUMN_LIMIT = 10**9
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh91AY&SY": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+"""First bytes of compressed files, which no text begins with."""
 
 
 def shown_path(path: Path) -> str:
@@ -28,6 +36,15 @@ def wrong(
     return ConfigError(f"{where}: {problem}", file=path, line=line, key=KEY, hint=hint)
 
 
+def _packed(stream: BinaryIO) -> str | None:
+    """Return how a file is compressed, None for one that is not; the stream stays at its start."""
+    try:
+        head = os.pread(stream.fileno(), max(len(magic) for magic in _PACKED), 0)
+    except OSError:
+        return None  # whoever reads the file meets the same error, and says so
+    return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+
+
 def open_once(path: Path, what: str) -> BinaryIO:
     """Open a regular, non-empty file for reading; ConfigError says of `what` why that is impossible.
 
@@ -44,6 +61,8 @@ def open_once(path: Path, what: str) -> BinaryIO:
         problem = f"the {what} is no regular file; it is read more than once"
     elif facts.st_size == 0:
         problem = f"the {what} is empty"
+    elif packed := _packed(stream):
+        problem = f"the {what} is compressed ({packed}); unpack it first"
     if problem is not None:
         stream.close()
         raise wrong(path, problem)

@@ -52,9 +52,9 @@ def read_prompt_file(path: Path, *, prompt_column: str | None = None) -> Sequenc
     else:
         items = _read_lines(path, open_once(path, _WHAT), _json_line if suffix in _JSONL_SUFFIXES else _text_line)
     if not items:
-        raise wrong(
-            path, "there is no prompt in this file", hint="one on each line; empty lines and # lines do not count"
-        )
+        lines = "one on each line; empty lines and # lines do not count"
+        hint = "a record on each line below the header" if suffix == ".csv" else lines
+        raise wrong(path, "there is no prompt in this file", hint=hint)
     return items
 
 

@@ -75,10 +75,13 @@ Part = Literal["time", "prompt", "output"]
 
 
 class RowError(Exception):
-    """A row is not what its format says: what is wrong with it, and in which column (from 1) or with which part."""
+    """A row is not what its format says: what is wrong with it, in which column (from 1) or with which part, and what
+    to do where that is not the formats that are known.
+    """
 
-    def __init__(self, problem: str, column: int = 1, *, part: Part | None = None) -> None:
+    def __init__(self, problem: str, column: int = 1, *, part: Part | None = None, hint: str | None = None) -> None:
         super().__init__(problem)
+        self.hint = hint
         self.column = column
         self.part = part
 
@@ -96,6 +99,7 @@ class Columns:
         self._ids = array("q")
         self._starts = array("q", [0])
         self._skipped = 0
+        self._crowded = 0  # rows with more blocks than fit into their prompts
         self._last = -math.inf
 
     def add(self, time_s: float, prompt: int, output: int, ids: Sequence[int] = ()) -> None:
@@ -111,6 +115,7 @@ class Columns:
         self._outputs.append(output)
         if ids:
             self._ids.extend(ids)
+            self._crowded += len(ids) > -(-prompt // BLOCK_TOKENS)
         self._starts.append(len(self._ids))
 
     def _check(self, time_s: float, prompt: int, output: int) -> None:
@@ -134,6 +139,10 @@ class Columns:
         if self._skipped:
             left_out = f"{self._skipped:,} row{'s' if self._skipped > 1 else ''} without a prompt or an answer left out"
             notes = (*notes, left_out)
+        if self._crowded:
+            rows = f"{self._crowded:,} row{'s name' if self._crowded > 1 else ' names'}"
+            fit = f"more blocks of {BLOCK_TOKENS} tokens than fit into the prompt"
+            notes = (*notes, f"{rows} {fit}: are this trace's blocks of another size?")
         blocks = SharedBlocks(np.array(self._ids, np.int64), np.array(self._starts, np.int64)) if self._ids else None
         prompts, outputs = np.array(self._prompts, np.int32), np.array(self._outputs, np.int32)
         return Trace(path.name, times, prompts, outputs, (f"{kind} trace of {len(times):,} requests", *notes), blocks)

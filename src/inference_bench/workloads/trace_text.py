@@ -6,6 +6,7 @@ and 2024 (github.com/Azure/AzurePublicDataset); BurstGPT (github.com/HPMLL/Burst
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,11 @@ from inference_bench.workloads.trace_columns import KNOWN_FORMATS, Columns, Part
 MAX_LINE_BYTES = 8 * 1024 * 1024
 _MS = 1e-3
 _KEYS: Mapping[Part, str] = {"time": "timestamp", "prompt": "input_length", "output": "output_length"}
+# Stricter than int() and float(), which take 1_0 and the digits of every script.
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,19}(\.0*)?\s*")
+_NUMBER = re.compile(
+    r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*|\s*[+-]?(nan|inf|infinity)\s*", re.IGNORECASE
+)
 _SECONDS_DIGITS = 19  # of 2023-11-16 18:15:46
 
 ReadRow = Callable[[bytes], None]
@@ -62,7 +68,7 @@ def _read(path: Path, number: int, line: bytes, read: ReadRow) -> None:
     try:
         read(line)
     except RowError as error:
-        raise wrong(path, str(error), line=number, column=error.column, hint=KNOWN_FORMATS) from None
+        raise wrong(path, str(error), line=number, column=error.column, hint=error.hint or KNOWN_FORMATS) from None
 
 
 class _Mooncake:
@@ -161,11 +167,15 @@ def _csv_reader(path: Path, number: int, line: bytes, columns: Columns) -> _Csv:
     try:
         header = [cell.strip() for cell in _cells(line)]
     except RowError as error:
-        raise wrong(path, str(error), line=number, column=error.column, hint=KNOWN_FORMATS) from None
+        raise wrong(path, str(error), line=number, column=error.column, hint=error.hint or KNOWN_FORMATS) from None
     for form in _FORMS:
         wanted = (form.time, form.prompt, form.output)
         missing = [name for name in wanted if name not in header]
         if not missing:
+            twice = next((name for name in wanted if header.count(name) > 1), None)
+            if twice is not None:
+                place = _start(header, len(header) - 1 - header[::-1].index(twice))
+                raise wrong(path, f"the header names the column {twice} twice", line=number, column=place)
             return _Csv(form, header, columns)
         if len(missing) < len(wanted):
             problem = f"the {form.kind} format needs the column{'s' if missing[1:] else ''} {', '.join(missing)}"
@@ -177,7 +187,8 @@ def _cells(line: bytes) -> list[str]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise RowError(f"byte 0x{line[error.start]:02x} is no UTF-8", error.start + 1) from None
+        problem = f"byte 0x{line[error.start]:02x} is no UTF-8"
+        raise RowError(problem, error.start + 1, hint="save the file as UTF-8") from None
     if '"' not in text:
         return text.split(",")
     try:
@@ -192,21 +203,15 @@ def _start(cells: Sequence[str], place: int) -> int:
 
 def _whole(cell: str) -> int:
     """Return a whole number, also one that was written as 12.0. ValueError says what it must be."""
-    try:
-        return int(cell)
-    except ValueError:
-        pass
-    whole, point, rest = cell.strip().partition(".")
-    if point and rest.strip("0") == "" and whole.lstrip("-").isdigit() and len(whole) < 20:
-        return int(whole)
-    raise ValueError("must be a whole number of tokens")
+    if _WHOLE.fullmatch(cell) is None:
+        raise ValueError("must be a whole number of tokens")
+    return int(cell.partition(".")[0])
 
 
 def _seconds(cell: str) -> float:
-    try:
-        seconds = float(cell)
-    except ValueError:
-        raise ValueError("must be a number of seconds") from None
+    if _NUMBER.fullmatch(cell) is None:
+        raise ValueError("must be a number of seconds")
+    seconds = float(cell)
     if seconds < 0:
         raise ValueError("must not be negative")
     return seconds
@@ -216,7 +221,7 @@ class _Clock:
     """Reads dates with any number of decimals; the last whole second is remembered, because rows share it."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self._text: str | None = None
         self._seconds = 0.0
         self._first: float | None = None
 
@@ -226,7 +231,10 @@ class _Clock:
         whole, rest = text[:_SECONDS_DIGITS], text[_SECONDS_DIGITS:]
         try:
             if whole != self._text:
-                since_1970 = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
+                moment = datetime.fromisoformat(whole)
+                if moment.tzinfo is not None:  # an offset this far to the left: no seconds stand before it
+                    raise ValueError
+                since_1970 = moment.replace(tzinfo=UTC).timestamp()
                 # Counted from the first row: a double holds ticks of 100 ns for years, but not since 1970.
                 self._first = since_1970 if self._first is None else self._first
                 self._seconds, self._text = since_1970 - self._first, whole

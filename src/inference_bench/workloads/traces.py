@@ -3,6 +3,7 @@
 The formats are read by `trace_text` and `trace_runs`; when the times are followed lives in `testing`.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,10 +37,11 @@ def read_trace(path: Path) -> Trace:
     non-finite or descending times, and for negative lengths.
     """
     selection = None
-    if not path.exists() and "#" in str(path):
+    # os.path: a name that is too long, or hidden, is no exception there; opening it says what is wrong.
+    if not os.path.exists(path) and "#" in str(path):  # noqa: PTH110
         plain, _, selection = str(path).rpartition("#")
         path = Path(plain)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         path = run_parquet(path)
     with open_once(path, "trace") as stream:
         if stream.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC:

@@ -9,10 +9,22 @@ from typing import TypeVar
 import rich_click as click
 
 from inference_bench.errors import UsageError
+from inference_bench.workloads.choices import shown
 
 MAX_REQUESTS = 10_000
+MAX_WORKERS = 256
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def _number(text: str, *, whole: bool) -> float:
+    """Return the number that a text is, NaN for none: 1_0 and the digits of other scripts are none, as in a file."""
+    if not text.isascii() or "_" in text:
+        return math.nan
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        return math.nan
 
 
 class NumberOrList(click.ParamType["float | tuple[float, ...]"]):
@@ -29,13 +41,10 @@ class NumberOrList(click.ParamType["float | tuple[float, ...]"]):
         """Return the number or the numbers, or refuse the text. What they mean together is the configuration's."""
         found: list[float] = []
         for part in str(value).split(","):
-            try:
-                number = int(part) if self.whole else float(part)
-            except ValueError:
-                number = math.nan
+            number = _number(part, whole=self.whole)
             if not math.isfinite(number) or number <= 0:
                 wanted = "a whole number" if self.whole else "a number"
-                self.fail(f"{part.strip()!r} is not {wanted} above 0.", param, ctx)
+                self.fail(f"{shown(part.strip())} is not {wanted} above 0.", param, ctx)
             found.append(number)
         return found[0] if len(found) == 1 else tuple(found)
 
@@ -47,12 +56,9 @@ class PositiveNumber(click.ParamType[float]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number, or refuse the text."""
-        try:
-            number = float(str(value))
-        except ValueError:
-            number = math.nan
+        number = _number(str(value), whole=False)
         if not math.isfinite(number) or number <= 0:
-            self.fail(f"{str(value)!r} is not a number above 0.", param, ctx)
+            self.fail(f"{shown(str(value))} is not a number above 0.", param, ctx)
         return number
 
 
@@ -104,6 +110,10 @@ class BenchmarkOptions:
                 "--calibrate measures the loads of a plan, and --find-capacity chooses its loads as it goes",
                 hint="find the capacity first, then calibrate a run at that load",
             )
+        if options.load_only and options.trace is not None and options.prompts is not None:
+            raise UsageError(
+                "--prompts is not used by --load-only with --trace: a trace has prompts of its own lengths"
+            )
         options._refuse_unused()
         return options
 
@@ -135,8 +145,8 @@ class BenchmarkOptions:
         """Return the number of measuring processes, None for as many as the plan needs. Raises UsageError."""
         if self.workers == "auto":
             return None
-        if not self.workers.isdecimal() or not 1 <= int(self.workers) <= 256:
-            raise UsageError(f"--workers takes auto or a number from 1 to 256, not {self.workers!r}")
+        if not 1 <= _number(self.workers, whole=True) <= MAX_WORKERS:
+            raise UsageError(f"--workers takes auto or a number from 1 to {MAX_WORKERS}, not {shown(self.workers)}")
         return int(self.workers)
 
     def _refuse_unused(self) -> None:
@@ -222,8 +232,8 @@ _RESUME = (
         "--resume",
         metavar="TEST_ID",
         help="Go on with an interrupted run where it stopped: same folder, plan and prompts. `last` is the newest one "
-        "that can go on. Only --yes, --dry-run, --json, --junit, --strict, --fail-if and -o go with it, and "
-        "--api-key-env.",
+        "that can go on. Only --yes, --dry-run, --json, --junit, --strict, --fail-if, --calibrate and -o go with it, "
+        "and --api-key-env.",
     ),
 )
 _VERDICT = (
