@@ -46,6 +46,7 @@ def test_what_would_change_the_plan_is_refused(capfd: pytest.CaptureFixture[str]
 
 def test_a_run_that_is_not_there_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     assert "no run 'test_x'" in said(capfd, "--resume", "test_x")
+    assert "no run 'test_x'" in said(capfd, "--resume", "test_x", "--calibrate")  # it may be said: it changes no plan
     assert "was interrupted and can go on" in said(capfd, "--resume", "last")
 
 

@@ -8,6 +8,8 @@ import pytest
 from front_door import benchmark, only_folder, read_json, run_folders, start, users, write_config
 
 from inference_bench.cli.main import run
+from inference_bench.results.trust import CalibrationFacts
+from inference_bench.simulator.launcher import SimulatorProcess
 
 PLAIN: dict[str, object] = {"generate_charts": False, "generate_report": False}
 
@@ -69,6 +71,32 @@ def test_ctrl_c_while_calibrating_ends_cleanly_and_nothing_is_left(tmp_path: Pat
     manifest = read_json(folder / "test_manifest.json")
     assert manifest["status"] == "partial"
     assert manifest["trust"]["calibration"] == {}
+
+
+def test_a_run_that_goes_on_is_calibrated_for_what_is_left(tmp_path: Path) -> None:
+    """Also without the word: it was to be calibrated. What was found for a test that is whole stays as it is."""
+    load = [users("first", 1, requests=1), users("second", 1, duration_seconds=1.5)]
+    write_config(tmp_path / "c.yaml", load_tests=load, output=PLAIN)
+    with SimulatorProcess(["vllm,ttft-ms=20,itl-ms=10"]) as simulator:
+        with start("benchmark", "-c", "c.yaml", "--url", simulator.urls["vllm"], cwd=tmp_path) as running:
+            running.wait_for_line("second: vllm, round 1")
+            running.signal(signal.SIGINT)
+            stopped = running.finish()
+        assert stopped.code == 130, stopped.said()
+        folder = only_folder(tmp_path)
+        manifest = read_json(folder / "test_manifest.json")
+        earlier = dict.fromkeys(CalibrationFacts.model_fields) | {"seconds": 1, "requests": 3, "failed": 0}
+        earlier |= {"test": "first", "load": "1 user", "verdict": "valid", "reasons": []}
+        manifest |= {"calibrate": True, "trust": manifest["trust"] | {"calibration": {"first": earlier}}}
+        (folder / "test_manifest.json").write_text(json.dumps(manifest))
+        done = benchmark("--resume", "last", cwd=tmp_path, environ={"COLUMNS": "200"})
+    assert done.code == 0, done.said()
+    assert "Calibration: before the run goes on, for second; what was found for first stays" in done.err
+    assert "calibrating for first" not in done.err
+    after = read_json(folder / "test_manifest.json")
+    assert after["trust"]["calibration"]["first"] == earlier
+    assert after["trust"]["calibration"]["second"]["requests"] > 0
+    assert after["notes"][-1].startswith("second was calibrated (1 user) when the run was resumed at ")
 
 
 @pytest.mark.parametrize(
