@@ -68,6 +68,11 @@ class KubernetesApi:
         """Return the address of the server."""
         return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
 
+    @property
+    def watchers(self) -> int:
+        """Return how many watches would hear of a change now."""
+        return len(self._changed)
+
     def add(self, *objects: Object) -> None:
         """Add objects, and tell the watchers."""
         self.objects.extend(objects)
@@ -238,10 +243,10 @@ class KubernetesApi:
             gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}}
             return web.json_response(gone)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
         queue: asyncio.Queue[Object] = asyncio.Queue()
         self._changed.append(queue)
         try:
+            await response.prepare(request)
             while not self._stop.is_set():
                 try:
                     event = await asyncio.wait_for(queue.get(), 0.1)

@@ -20,9 +20,8 @@ def watched(api: KubernetesApi, folder: Path, act: Callable[[], None], *, second
 
     async def story(reader: ClusterReader) -> bool:
         watching = asyncio.ensure_future(reader.changed(PODS, "team", since))
-        while since and not api.requests and not watching.done():  # noqa: ASYNC110 - another thread's list
+        while since and not api.watchers and not watching.done():  # noqa: ASYNC110 - another thread's list
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
         act()
         await asyncio.wait({watching}, timeout=seconds)
         ended = watching.done()

@@ -89,7 +89,8 @@ def test_q_makes_a_turn_the_last_and_typing_does_not_spill(urls: list[str], tmp_
 
 def test_a_chat_by_keys_survives_a_service_that_dies_and_resizes(urls: list[str], tmp_path: Path) -> None:
     with SimulatorProcess(["vllm,ttft-ms=300,itl-ms=30", "tgi,ttft-ms=300,itl-ms=30,fault=cut:5/3"]) as simulator:
-        words = ["demo", "--mode", "chat", "--max-tokens", "40", "--save", "t.md"]
+        # Long enough that a busy machine resizes it twice while answers stream in.
+        words = ["demo", "--mode", "chat", "--max-tokens", "90", "--save", "t.md"]
         for engine in ("vllm", "tgi"):
             words += ["--url", f"{engine}={simulator.urls[engine]}"]
         with terminal(tmp_path, words, columns=80, rows=24) as screen:

@@ -89,8 +89,7 @@ def test_a_race_by_keyboard_shows_the_stored_figures(browser: Browser, served: S
         assert looking.seen("#simulated") == "SIMULATED ENGINES"
         assert looking.page.url == f"http://127.0.0.1:{served.port}/"  # the token is out of sight
         looking.watch()
-        looking.press("2", "Space")
-        looking.phase("on")
+        looking.begins(lambda: looking.press("2", "Space"))
         assert looking.seen("#prompt") == canned_prompts()[1].prompt
         looking.phase("over")
         for name in NAMES:
@@ -118,8 +117,7 @@ def test_a_race_by_keyboard_shows_the_stored_figures(browser: Browser, served: S
 def test_two_viewers_and_a_late_one_see_the_same_race(browser: Browser, served: Served) -> None:
     with viewer(browser, served.address) as one, viewer(browser, served.address) as other:
         other.watch()
-        one.press("Space")
-        other.phase("on")
+        other.begins(lambda: one.press("Space"))
         with viewer(browser, served.address) as late:  # in the middle of it
             late.phase("on", "over")
             for looking in (one, other, late):
@@ -153,8 +151,7 @@ def test_ones_own_prompt_is_typed_and_raced(browser: Browser, served: Served, tm
         looking.press("4")
         assert looking.seen("#prompt") == canned_prompts()[3].prompt
         looking.page.get_by_role("button", name=canned_prompts()[4].title).click()
-        looking.page.locator("#start").click()
-        looking.phase("on")
+        looking.begins(lambda: looking.page.locator("#start").click())
         looking.phase("over")
         ended(served)
     heats = [event[2]["prompt"] for event in recorded(tmp_path / "race.jsonl") if event[1] == "heat"]
@@ -180,8 +177,7 @@ def test_who_looks_away_sees_everything_on_return(browser: Browser, served: Serv
 
 def test_an_interrupted_race_is_kept_and_ends_well(browser: Browser, served: Served, tmp_path: Path) -> None:
     with viewer(browser, served.address) as looking:
-        looking.press("Space")
-        looking.phase("on")
+        looking.begins(lambda: looking.press("Space"))
         said = ended(served)
         looking.phase("off")
         assert looking.seen("#phase") == "the program has ended"
@@ -246,22 +242,20 @@ def test_a_recording_is_played_and_says_so_all_the_way(browser: Browser, served:
         live = {name: looking.lane(name) for name in NAMES}
     ended(served)
     with (
-        serving_page("--replay", "race.jsonl", "--speed", "4", cwd=tmp_path) as again,
+        serving_page("--replay", "race.jsonl", "--speed", "2", cwd=tmp_path) as again,
         viewer(browser, again.address) as looking,
     ):
         words = ("RECORDING", "SIMULATED ENGINES")
         assert (looking.seen("#recording"), looking.seen("#simulated")) == words
-        assert "played 4 times as fast" in looking.seen("#source")
+        assert "played 2 times as fast" in looking.seen("#source")
         assert looking.page.locator("#canned, #own").filter(visible=True).count() == 0
         looking.watch()
-        looking.press("1", "p", "Space")
-        looking.phase("on")
+        looking.begins(lambda: looking.press("1", "p", "Space"))
         assert (looking.seen("#recording"), looking.seen("#simulated")) == words
         looking.phase("over")
         assert len(set(looking.lengths(NAMES[1]))) > 3
         assert {name: looking.lane(name) for name in NAMES} == live
-        looking.press("Space")
-        looking.phase("on")
+        looking.begins(lambda: looking.press("Space"))
         looking.phase("over")
         assert {name: looking.lane(name) for name in NAMES} == live
         assert (looking.seen("#recording"), looking.seen("#simulated")) == words

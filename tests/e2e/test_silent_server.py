@@ -18,7 +18,8 @@ def answered(run: Running, test: str) -> bool:
 
 
 def test_a_pause_is_told_by_the_closed_loop_and_seen_by_the_open_one(tmp_path: Path) -> None:
-    closed = users("closed", 6, duration_seconds=3, ramp_up_seconds=0.3, max_tokens=12)
+    # Long enough that a busy machine still has a second left when the first answers have been seen in the journal.
+    closed = users("closed", 6, duration_seconds=5, ramp_up_seconds=0.3, max_tokens=12)
     opened = {"name": "open", "rate": 25.0, "arrivals": "constant", "duration_seconds": 3}
     opened |= {"rounds": 1, "warmup_requests": 0, "max_tokens": 12}
     output = {"generate_charts": False, "generate_report": False}

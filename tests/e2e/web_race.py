@@ -3,7 +3,7 @@
 import http.client
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,11 +87,18 @@ class Viewer:
         chosen = ", ".join(f'#phase[data-phase="{name}"]' for name in names)
         self.page.wait_for_selector(chosen, timeout=_MS)
 
+    def begins(self, act: Callable[[], object]) -> None:
+        """Do this, and wait until a race has begun: the page itself takes note, however soon it is over again."""
+        self.page.evaluate(_AWAIT_BEGIN)
+        act()
+        self.page.wait_for_function("() => window.begun", timeout=_MS)
+
     def race(self, *keys: str) -> None:
         """Press these keys, and wait until the race they start is over."""
         before = self.page.inner_text("#title")
         self.press(*keys)
-        self.page.wait_for_function("before => document.querySelector('#title').innerText !== before", arg=before)
+        changed = "before => document.querySelector('#title').innerText !== before"
+        self.page.wait_for_function(changed, arg=before, timeout=_MS)
         self.phase("over")
 
     def seen(self, selector: str) -> str:
@@ -113,6 +120,14 @@ class Viewer:
         """Note every change of every lane's text from here on."""
         self.page.evaluate(_WATCH)
 
+
+_AWAIT_BEGIN = """() => {
+  window.begun = false;
+  const phase = document.querySelector("#phase");
+  new MutationObserver(() => {
+    window.begun ||= phase.dataset.phase === "on";
+  }).observe(phase, { attributes: true, attributeFilter: ["data-phase"] });
+}"""
 
 _WATCH = """() => {
   window.watched = {};
