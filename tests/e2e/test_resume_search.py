@@ -15,11 +15,12 @@ pytestmark = pytest.mark.timeout(200)
 
 
 class Search(NamedTuple):
-    """What was there after the kill, what the command said when it went on, and what there was at its end."""
+    """What was there after the kill, what the command said to a gate and when it went on, and what its end was."""
 
     folder: Path
     before: Any
     rows_killed: list[Row]
+    gated: Done
     done: Done
     manifest: Any
     rows: list[Row]
@@ -42,8 +43,11 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
         recovered = run("results", "recover", folder.name, cwd=cwd)
         assert f"benchmark --resume {folder.name}" in recovered.err, recovered.said()
         before, rows_killed = read_json(folder / "test_manifest.json"), requests_of(folder)
+        gated = benchmark("--resume", "last", "--fail-if", "vllm.failed>0", cwd=cwd)
         done = benchmark("--resume", "last", cwd=cwd)
-    return Search(folder, before, rows_killed, done, read_json(folder / "test_manifest.json"), requests_of(folder))
+    return Search(
+        folder, before, rows_killed, gated, done, read_json(folder / "test_manifest.json"), requests_of(folder)
+    )
 
 
 def test_the_answer_is_that_of_a_search_in_one_piece(search: Search) -> None:
@@ -78,8 +82,14 @@ def test_whole_probes_stay_and_the_one_that_was_cut_is_measured_anew(search: Sea
     assert [row for row in search.rows if row["seq"] < resumed["first_seq"]] == kept
 
 
+def test_a_gate_that_would_have_nothing_to_judge_is_refused(search: Search) -> None:
+    assert search.gated.code == 2
+    assert search.gated.errors[0] == "Error: --fail-if has no test to judge: the loads that a search tries fail nothing"
+
+
 def test_it_is_said_that_it_went_on(search: Search) -> None:
     count = len(search.before["capacity"][0]["services"]["vllm"]["probes"])
-    assert f"Note: the search of chat goes on after {count} probes, with vllm at" in search.done.err
-    assert f"; the search of chat went on after {count} probes" in search.manifest["notes"][-1]
+    made = f"{count} probe{'' if count == 1 else 's'}"
+    assert f"Note: the search of chat goes on after {made}, with vllm at" in search.done.err
+    assert f"; the search of chat went on after {made}" in search.manifest["notes"][-1]
     assert "resumed at " in search.done.out

@@ -32,6 +32,11 @@ class SearchLeft:
         return sum(len(one.probes) for one in self.state.services)
 
     @property
+    def made(self) -> str:
+        """The same in words."""
+        return f"{self.probes:,} probe{'' if self.probes == 1 else 's'}"
+
+    @property
     def over(self) -> bool:
         """Whether nothing is left to measure."""
         return self.state.next_probe() is None

@@ -84,7 +84,7 @@ def _note(run: Interrupted, resumption: Resumption) -> str:
         gone = f"{resumption.removed_requests:,} of its requests removed ({', '.join(where)})"
         text += f"; what was cut is measured anew, {gone}"
     for left in run.searches:
-        text += f"; the search of {left.test.name} went on after {left.probes:,} probes"
+        text += f"; the search of {left.test.name} went on after {left.made}"
     if resumption.shifted_ns:
         text += "; the machine was started again in between: its clocks are tied together by the time of day"
     return text

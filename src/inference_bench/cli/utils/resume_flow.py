@@ -135,10 +135,14 @@ def _check_gates(gates: Sequence["GateExpression"], run: "Interrupted") -> None:
     from inference_bench.results.gates import check_services, check_tests  # noqa: PLC0415 - keeps --help fast
     from inference_bench.results.slo import slo_of  # noqa: PLC0415
 
+    tests = {test.name: slo_of(run.manifest.config, test.name) for test, _ in run.planned}
+    if gates and run.searches and not tests:
+        raise UsageError(
+            "--fail-if has no test to judge: the loads that a search tries fail nothing",
+            hint="gate the load that was found in a run of its own",
+        )
     check_services(gates, run.services)
-    check_tests(
-        gates, {test.name: slo_of(run.manifest.config, test.name) for test in run.manifest.plan if not test.probe}
-    )
+    check_tests(gates, tests)
 
 
 def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
@@ -161,10 +165,10 @@ def _search_line(left: "SearchLeft") -> str:
     name = clean(left.test.name)
     upcoming = left.state.next_probe()
     if upcoming is None:
-        return f"Note: the search of {name} is whole, with {left.probes} probes"
+        return f"Note: the search of {name} is whole, with {left.made}"
     one, load = upcoming
     what = f"{load:.4g} {one.unit if load != 1 or one.unit != 'users' else 'user'}"
-    return f"Note: the search of {name} goes on after {left.probes} probes, with {clean(one.name)} at {what}"
+    return f"Note: the search of {name} goes on after {left.made}, with {clean(one.name)} at {what}"
 
 
 def _calibrates(run: "Interrupted", plan: "RunPlan", options: BenchmarkOptions) -> bool:
@@ -191,7 +195,7 @@ def _whole(run: "Interrupted") -> str:
         f"{clean(test.name)} {run.progress.completed[test.name]} of {planned} {run.unit(test.name)}s"
         for test, planned in run.planned
     ]
-    done += [f"{clean(left.test.name)} {left.probes} probes" for left in run.searches]
+    done += [f"{clean(left.test.name)} {left.made}" for left in run.searches]
     return "; ".join(done) or "nothing"
 
 
