@@ -89,7 +89,8 @@ def test_an_open_loop_that_is_held_back_says_so_by_its_intended_times(run: Run) 
     service = run.tests["held"]["services"]["vllm"]
     rows = run.rows["held"]
     assert all(later["sent_ns"] >= earlier["end_ns"] for earlier, later in pairwise(rows))
-    # An answer takes 100 ms, and every 50 ms one is due: the last of twelve waits half a second for its turn.
-    assert service["metrics"]["ttft_intended_ms"]["max"] > 3 * service["metrics"]["ttft_ms"]["max"]
+    # An answer takes 100 ms, and every 50 ms one is due: half of the twelve wait a quarter of a second for their turn.
+    # One that a busy machine holds up makes the others wait longer, and says nothing by its own TTFT.
+    assert service["metrics"]["ttft_intended_ms"]["p50"] > 3 * service["metrics"]["ttft_ms"]["p50"]
     assert run.tests["held"]["validity"]["verdict"] != "valid"
     assert any("late" in reason for reason in run.tests["held"]["validity"]["reasons"])
