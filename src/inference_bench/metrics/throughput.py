@@ -96,13 +96,13 @@ def output_tokens_in(columns: RequestColumns, chunks: ChunkTable | None, windows
     """
     seq = columns.whole("seq").value
     told = _told_by_chunks(chunks, np.sort(seq[good]), windows)
-    carried = told.of(seq)
-    del seq
+    carried, inside = told.of(seq), told.inside
+    del seq, told
     split_known = good & (carried != UNKNOWN)
     last_inside = split_known & contains(windows, columns.whole("last_token_ns").value)
-    beyond = columns.whole("output_tokens").value[last_inside] - carried[last_inside]
-    spread = _prorated(columns, windows, good & ~split_known)
-    return told.inside + float(beyond.sum()) + float(spread.sum())
+    beyond = int((columns.whole("output_tokens").value[last_inside] - carried[last_inside]).sum())
+    del carried
+    return inside + float(beyond) + float(_prorated(columns, windows, good & ~split_known).sum())
 
 
 class _Told(NamedTuple):
@@ -136,6 +136,8 @@ def _told_by_chunks(chunks: ChunkTable | None, wanted: Ints, windows: Windows) -
 
 
 def _prorated(columns: RequestColumns, windows: Windows, which: Bools) -> Floats:
+    if not which.any():
+        return np.empty(0)
     first, last = columns.whole("first_token_ns"), columns.whole("last_token_ns")
     tokens = columns.whole("output_tokens")
     which = which & first.known & last.known & tokens.known

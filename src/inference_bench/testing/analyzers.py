@@ -7,11 +7,11 @@ that sums up a whole one.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from inference_bench.config.promise_models import PerRequestSlo
 from inference_bench.metrics.calculator import MetricsCalculator
+from inference_bench.metrics.columns import RequestColumns
 from inference_bench.metrics.sanity import Answers, answers_of
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.manifest import Manifest, PlannedTest, ServiceFacts
@@ -84,28 +84,28 @@ def _summarise_service(
     chunks = load_chunks(folder, requests)
     calculator = MetricsCalculator(requests, chunks, windows=bounds, slo=limits_of(manifest.config, test.name))
     evidence = Evidence(manifest, test, facts.name, requests, samples.workers)
+    # First what needs no chunks: the calculator holds them from the first figure on that is made of them.
+    answers = answers_of(requests, bounds)
+    phases = phases_facts(evidence)
+    server = server_facts_of(
+        requests,
+        samples.servers[facts.name],
+        test=test.name,
+        windows=bounds,
+        kernel_stamps=manifest.stamp_source == "kernel",
+    )
     summary = summarise_service(
         calculator,
         engine=facts.engine,
-        simulated=facts.simulated or bool(np.any(requests.column("simulated").to_numpy(zero_copy_only=False))),
+        simulated=facts.simulated or bool(RequestColumns(requests).flag("simulated").any()),
         validity=validity_of(evidence, calculator) if bounds else _NOT_MEASURED,
         price=price_of(manifest.config, facts.name),
     )
     summary = with_sessions(summary, requests, bounds, think_seconds=test.load.think_time_seconds or 0.0)
     omission = omission_of(evidence, calculator, chunks) if bounds else None
-    told = {
-        "phases": phases_facts(evidence),
-        "omission": omission,
-        "server": server_facts_of(
-            requests,
-            samples.servers[facts.name],
-            test=test.name,
-            windows=bounds,
-            kernel_stamps=manifest.stamp_source == "kernel",
-        ),
-        "notes": () if omission is None else (omission.text,),
-    }
-    return summary.model_copy(update=told), answers_of(requests, bounds)
+    notes = () if omission is None else (omission.text,)
+    told = {"phases": phases, "omission": omission, "server": server, "notes": notes}
+    return summary.model_copy(update=told), answers
 
 
 def limits_of(config: Mapping[str, object], test: str) -> PerRequestSlo | None:
