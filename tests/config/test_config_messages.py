@@ -31,6 +31,10 @@ ONE_PROBLEM = {
         "ttft_test:\n  concurrent_users: 3\n",
         "x.yaml:2: ttft_test.concurrent_users: unknown key here; it belongs in load_tests[]",
     ),
+    "key of several sections, with a word of secrets in it": (
+        "workload:\n  max_tokens: 24\n",
+        "x.yaml:2: workload.max_tokens: unknown key here; it belongs in ttft_test or load_tests[]",
+    ),
     "text for a number": (
         "ttft_test:\n\n  iterations: many\n",
         "x.yaml:3: ttft_test.iterations: must be a whole number, not the text 'many'",

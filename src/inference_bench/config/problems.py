@@ -12,12 +12,13 @@ from pydantic_core import ErrorDetails
 
 from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, Source
 from inference_bench.config.rules import looks_secret, secret_word
-from inference_bench.config.schema import closest, keys_at, section_of
+from inference_bench.config.schema import closest, keys_at, sections_of
 from inference_bench.errors import ConfigError
 
 HINT = "vllm-benchmark config --schema prints every key with its type and default"
 _NEVER_SHOWN = ("headers", "url", "api_key_env")
 _SHOWN_CHARACTERS = 40
+_MOST_PLACES = 3  # that are named for a key in the wrong place: one like `enabled` is in too many to help
 
 
 def problems_of(error: ValidationError, origins: Mapping[KeyPath, Provenance]) -> list[Problem]:
@@ -71,10 +72,10 @@ def unknown_key(path: KeyPath) -> str:
     """Say that a key is not known, and what may have been meant. Its value is never shown."""
     key, known = str(path[-1]), keys_at(path[:-1])
     near = closest(key, known, cutoff=0.8)
-    elsewhere = section_of(key)
-    if elsewhere is not None:
-        return f"unknown key here; it belongs in {elsewhere}"
-    if near is None and secret_word(key):
+    elsewhere = sections_of(key)
+    if 0 < len(elsewhere) <= _MOST_PLACES:
+        return f"unknown key here; it belongs in {' or '.join(elsewhere)}"
+    if near is None and not elsewhere and secret_word(key):
         return "secrets are never written here: name the environment variable that holds it in api_key_env"
     near = near or closest(key, known)
     meant = f"did you mean {near}? " if near is not None else ""

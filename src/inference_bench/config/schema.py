@@ -58,10 +58,10 @@ def all_keys() -> Iterator[KeyPath]:
     yield from _walk(())
 
 
-def section_of(key: str) -> str | None:
-    """Return the one section that has this key, as it is written, or None when none or several have it."""
+def sections_of(key: str) -> list[str]:
+    """Return the sections that have this key, as they are written, each once."""
     sections = [path[:-1] for path in all_keys() if path[-1] == key and len(path) > 1]
-    return dotted(sections[0]).replace("[0]", "[]") if len(sections) == 1 else None
+    return list(dict.fromkeys(dotted(section).replace("[0]", "[]") for section in sections))
 
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
