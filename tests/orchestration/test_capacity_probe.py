@@ -27,8 +27,8 @@ def test_what_another_service_broke_is_not_held_against_it(both: TestSummary) ->
     kept, broken = (judge_probe(both, name, slo, 2, 0) for name in ("vllm", "tgi"))
     assert (kept.kept, kept.why, kept.attainment) == (True, (), 1.0)
     assert broken.kept is False
-    assert broken.why
     assert broken.why[0].startswith("goodput.attainment 0")
+    assert broken.why[1:] == ("6 of 60 requests failed: http_5xx, timeout",)
 
 
 def test_a_probe_that_the_client_spoiled_says_nothing(both: TestSummary) -> None:
@@ -36,6 +36,19 @@ def test_a_probe_that_the_client_spoiled_says_nothing(both: TestSummary) -> None
     test = both.model_copy(update={"services": {**both.services, "tgi": disturbed}})
     found = judge_probe(test, "tgi", SloSettings.model_validate(SLO), 2, 0)
     assert (found.kept, found.why) == (None, ("late",))
+
+
+def test_a_probe_in_which_requests_failed_says_so_first(both: TestSummary) -> None:
+    service = both.services["tgi"]
+    sent = service.requests.sent
+    update = {"ok": 0, "failed": sent, "success_rate": 0.0, "errors": {"connect": 1, "timeout": sent - 1}}
+    dead = service.model_copy(update={"requests": service.requests.model_copy(update=update)})
+    test = both.model_copy(update={"services": {**both.services, "tgi": dead}})
+    found = judge_probe(test, "tgi", SloSettings.model_validate(SLO), 2, 0)
+    assert found.kept is False
+    assert found.why[0] == f"{sent} of {sent} requests failed: timeout, connect"
+    assert found.why[1].startswith("goodput.attainment")
+    assert judge_probe(test, "vllm", SloSettings.model_validate(SLO), 2, 0).why == ()
 
 
 def test_too_few_requests_for_a_percentile_say_nothing_and_answers_that_never_came_do(both: TestSummary) -> None:

@@ -5,7 +5,7 @@ decide which load it is offered next; services take turns, so that what drifts m
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -134,7 +134,7 @@ def judge_probe(test: TestSummary, name: str, promise: SloSettings, load: float,
     broken = [cause for cause in causes if cause.service == name]
     invalid = service.validity.verdict == "invalid"
     few = bool(broken) and all(_too_few(service, cause.name) for cause in broken)
-    why = tuple(service.validity.reasons) if invalid else tuple(_cause_words(service, cause.name) for cause in broken)
+    why = tuple(service.validity.reasons) if invalid else tuple(_said(service, [cause.name for cause in broken]))
     found = service.metrics
     return ProbeFacts(
         load=load,
@@ -162,6 +162,19 @@ def _too_few(service: ServiceSummary, name: str) -> bool:
     found = service.metrics.get(metric)
     needed = None if found is None else found.needed_n.get(statistic)
     return needed is not None and service.requests.sent < needed
+
+
+def _said(service: ServiceSummary, broken: Sequence[str]) -> list[str]:
+    """Say which promises were broken, and how many requests failed and how: first where that is half of them or more,
+    for a load at which a service dies is not one that it was slow at.
+    """
+    said = [_cause_words(service, name) for name in broken]
+    requests = service.requests
+    if not said or not requests.failed:
+        return said
+    kinds = sorted(requests.errors, key=lambda kind: (-requests.errors[kind], kind))
+    failures = f"{requests.failed:,} of {requests.sent:,} requests failed: {', '.join(kinds)}"
+    return [failures, *said] if 2 * requests.failed >= requests.sent else [*said, failures]
 
 
 def _cause_words(service: ServiceSummary, name: str) -> str:

@@ -117,6 +117,8 @@ def _are_among(seq: Ints, wanted: Ints) -> Bools:
     """Return which rows belong to wanted requests (sorted, at least one). Chunks of a request stand together, so only
     the first of each stretch of equal numbers is looked up.
     """
+    if not seq.size:  # no answer of the run held any text
+        return np.zeros(0, dtype=np.bool_)
     starts = np.flatnonzero(np.concatenate(([True], seq[1:] != seq[:-1])))
     firsts = seq[starts]
     place = np.minimum(np.searchsorted(wanted, firsts), wanted.size - 1)
