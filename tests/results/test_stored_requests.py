@@ -62,7 +62,7 @@ def in_groups(folder: RunFolder, size: int) -> Path:
 
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
 def test_every_column_is_that_of_the_rows(tmp_path: Path, size: int) -> None:
-    path = in_groups(closed(tmp_path, 200), size)
+    path = in_groups(closed(tmp_path, 70), size)
     table = pq.read_table(path)
     for test, service in (("load", "vllm"), ("other", "ollama"), ("load", "nobody")):
         mine = [row for row in table.to_pylist() if row["test"] == test and row["service"] == service]

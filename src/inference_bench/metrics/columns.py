@@ -47,6 +47,10 @@ class Words(NamedTuple):
     code: npt.NDArray[np.int32]
     words: Sequence[str]
 
+    def word(self, row: int) -> str | None:
+        """Return the word of a row; None where null."""
+        return None if self.code[row] < 0 else self.words[self.code[row]]
+
     def among(self, words: Collection[str]) -> Bools:
         """Return which rows hold one of these words."""
         places = [place for place, one in enumerate(self.words) if one in words]

@@ -152,7 +152,7 @@ class RunData:
         counted = begun.known & end.known & ~columns.flag("warmup")
         inside = counted & (begun.value >= opens) & (begun.value < closes)
         chosen = np.flatnonzero(inside)[np.argsort(begun.value[inside], kind="stable")][:TIMELINE_REQUESTS]
-        good, classes = columns.flag("ok"), columns.words("error_class")
+        good, classes = columns.flag("ok"), columns.coded("error_class")
         return [
             Lane(
                 index=number,
@@ -160,7 +160,7 @@ class RunData:
                 first_token_s=(int(first.value[row]) - opens) / NS_PER_S if first.known[row] else None,
                 end_s=(int(end.value[row]) - opens) / NS_PER_S,
                 ok=bool(good[row]),
-                error=classes[row],
+                error=classes.word(row),
             )
             for number, row in enumerate(chosen.tolist())
         ]
