@@ -27,6 +27,7 @@ from inference_bench.orchestration.run_plan import RunPlan, planned_test
 from inference_bench.orchestration.server_watch import servers_watched
 from inference_bench.orchestration.service_orchestrator import OpenServices, timeouts_of
 from inference_bench.orchestration.until_decided import Measured, Until
+from inference_bench.orchestration.work_digest import work_digests
 from inference_bench.results.comparison import Comparison, read_comparison
 from inference_bench.results.environment import describe_environment
 from inference_bench.results.finalise import FinalStatus
@@ -242,6 +243,7 @@ def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
         process=this_process(),
         searches=tuple(test.name for test in given.plan.searches),
         calibrate=given.calibrate,
+        work=work_digests(given.plan.shapes),
         resumed=(),
         notes=(*given.opened.notes, *given.plan.notes),
     )

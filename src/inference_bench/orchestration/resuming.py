@@ -21,6 +21,7 @@ from inference_bench.orchestration.resumed_search import SearchLeft, search_left
 from inference_bench.orchestration.run_plan import RunPlan, Selection, planned_test
 from inference_bench.orchestration.service_orchestrator import OpenServices
 from inference_bench.orchestration.session_notes import with_turns
+from inference_bench.orchestration.work_digest import work_digests
 from inference_bench.results.finalise import REQUESTS
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.json_model import first_problem
@@ -243,3 +244,7 @@ def _check_plan(run: Interrupted, plan: RunPlan) -> None:
     moved = -1 in positions or any(first > second for first, second in pairwise(positions))
     if moved or searched != run.manifest.searches:
         raise UsageError("the tests would not be planned as they were", hint="begin a new run")
+    for name, work in work_digests(plan.shapes).items():
+        if run.manifest.work.get(name, work) != work:
+            hint = "a file that they come from has changed: put it back as it was, or begin a new run"
+            raise UsageError(f"the prompts of {name} are not those that were asked before", hint=hint)

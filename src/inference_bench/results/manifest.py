@@ -175,7 +175,8 @@ class Manifest(BaseModel):
 
     `design` says how the experiment was made; None in runs of versions that did not keep it. `resumed` lists when an
     interrupted run went on; None in runs of versions that could not. `searches` are the load tests whose capacity is
-    searched, `calibrate` whether the machine was to be calibrated: what a run that goes on must know.
+    searched, `calibrate` whether the machine was to be calibrated, `work` is a digest of the prompts of each test: what
+    a run that goes on must know.
     """
 
     model_config = _MODEL
@@ -200,6 +201,7 @@ class Manifest(BaseModel):
     process: ProcessMark | None = None
     searches: tuple[str, ...] = ()
     calibrate: bool = False
+    work: dict[str, str] = Field(default_factory=dict)
     capacity: tuple[CapacityFacts, ...] = ()
     resumed: tuple[Resumption, ...] | None = None
     imported: ImportedFrom | None = None
