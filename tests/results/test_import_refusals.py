@@ -100,6 +100,24 @@ def test_an_empty_file_a_deep_one_and_bytes_are_refused(tmp_path: Path) -> None:
     assert "not UTF-8" in refused(path, tmp_path, ConfigError).message
 
 
+def test_the_first_byte_that_is_no_text_is_told_by_line_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1,\n "\xff": 2}')
+    found = refused(path, tmp_path, ConfigError)
+    assert found.message == f"{path}: line 2, column 3: this is not UTF-8"
+    assert found.hint == "Result files are text in UTF-8: unpack it, or save it so."
+    path = tmp_path / "profile_export.jsonl"
+    path.write_bytes(AIPERF_RECORDS.read_bytes() + b'{"\xff": 2}\n')
+    assert "column 3: this is not UTF-8" in refused(path, tmp_path, ConfigError).message
+
+
+def test_a_byte_order_mark_and_a_name_that_is_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "profile_export.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + AIPERF_RECORDS.read_bytes())
+    assert import_file(path, tmp_path / "marked").folder.path.is_dir()
+    assert "File name too long" in refused(Path("x" * 5000), tmp_path, UsageError).message
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LARGEST_BYTES", 1000)
     assert "1,000 is the most" in refused(GUIDELLM, tmp_path, UsageError).message

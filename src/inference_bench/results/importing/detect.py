@@ -1,6 +1,7 @@
 """Whose result file it is, by what stands in it; a folder is looked through for the one file that counts."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,8 @@ def read_foreign(path: Path) -> Foreign:
         UsageError: there is no such file, it is too large, or no tool that is known wrote it.
         ConfigError: its JSON is broken (with line and column), or a value is not of the kind it should be.
     """
-    file = _in_folder(path) if path.is_dir() else path
+    # os.path: a name that is too long is no exception there; reading it says what is wrong.
+    file = _in_folder(path) if os.path.isdir(path) else path  # noqa: PTH112
     size_of(file)
     found = _read_records(file) if file.suffix == ".jsonl" else None
     found = found or _read_whole(file)

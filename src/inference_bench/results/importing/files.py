@@ -1,5 +1,6 @@
 """Reading foreign files: bounded, and with line and column where their JSON is broken."""
 
+import codecs
 import hashlib
 import json
 import stat
@@ -13,6 +14,7 @@ LARGEST_BYTES: Final = 512_000_000  # of a file that must be read as a whole: a 
 LONGEST_LINE: Final = 64_000_000
 _BLOCK: Final = 1 << 20
 _COLUMNS_SHOWN: Final = 10_000_000
+_TEXT: Final = "Result files are text in UTF-8: unpack it, or save it so."
 
 
 def size_of(path: Path) -> int:
@@ -42,7 +44,10 @@ def read_whole(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8", file=path) from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        column = error.start - error.object.rfind(b"\n", 0, error.start)
+        where = f"line {line}, column {min(column, _COLUMNS_SHOWN)}"
+        raise ConfigError(f"{path}: {where}: this is not UTF-8", file=path, line=line, hint=_TEXT) from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
@@ -82,9 +87,12 @@ def json_lines(path: Path) -> Iterator[tuple[int, object]]:
                 if not line.strip():
                     continue
                 try:
-                    text = line.decode()
+                    text = line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode()
                 except UnicodeDecodeError as error:
-                    raise ConfigError(f"{path}: line {number} is not UTF-8", file=path, line=number) from error
+                    where = f"line {number}, column {error.start + 1}"
+                    raise ConfigError(
+                        f"{path}: {where}: this is not UTF-8", file=path, line=number, hint=_TEXT
+                    ) from error
                 yield number, parse(text, path, first_line=number)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
