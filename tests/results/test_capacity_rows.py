@@ -4,13 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference_bench.results.capacity import ServiceCapacity, capacity_words
+from inference_bench.results.capacity import ServiceCapacity, capacity_words, interval_words
 from inference_bench.results.capacity_rows import (
     apart,
     at_capacity,
     capacity_rows,
     comparison_sentence,
-    interval_words,
     leader,
     limit_words,
 )
@@ -33,10 +32,12 @@ def test_what_no_judged_probe_tells_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"), [(39, 44, "39 to 44"), (64, None, "from 64 on"), (None, 2, "under 2"), (None, None, "–")]
+    ("low", "high", "words"), [(39, 44, "39 to 44"), (64, None, "from 64 on"), (None, 2, "under 2"), (None, None, None)]
 )
-def test_intervals_are_said_as_they_are(low: float | None, high: float | None, words: str) -> None:
+def test_intervals_are_said_as_they_are(low: float | None, high: float | None, words: str | None) -> None:
     assert interval_words(capacity(low, low, high)) == words
+    said = capacity_words(capacity(4, low, high), "users")
+    assert said == ("4 users" if words is None else f"4 users ({words})")
 
 
 def test_a_search_that_no_load_ended_says_what_did() -> None:

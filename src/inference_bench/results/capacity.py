@@ -103,6 +103,12 @@ def capacity_words(found: ServiceCapacity, unit: str) -> str:
         return "not known" if least is None else f"not even {least:g} {'user' if least == 1 else unit}"
     if found.at_least:
         return f"at least {found.value:g} {what}"
-    low = "none" if found.low is None else f"{found.low:g}"
-    high = "open" if found.high is None else f"{found.high:g}"
-    return f"{found.value:g} {what} ({low} to {high})"
+    interval = interval_words(found)
+    return f"{found.value:g} {what}" + ("" if interval is None else f" ({interval})")
+
+
+def interval_words(found: ServiceCapacity) -> str | None:
+    """Return the interval of the edge: `39 to 44`, `from 64 on`, `under 2`; None where neither end is known."""
+    if found.low is None:
+        return None if found.high is None else f"under {found.high:g}"
+    return f"from {found.low:g} on" if found.high is None else f"{found.low:g} to {found.high:g}"

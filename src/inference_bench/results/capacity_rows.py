@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
-from inference_bench.results.capacity import CapacityFacts, ProbeFacts, ServiceCapacity, capacity_words
+from inference_bench.results.capacity import CapacityFacts, ProbeFacts, ServiceCapacity, capacity_words, interval_words
 from inference_bench.results.summary_view import MISSING, number
 
 HEADS: Final = ("Capacity", "Interval", "Requests/s", "Output tokens/s", "TTFT p50, ms", "Probes")
@@ -37,7 +37,7 @@ def capacity_rows(facts: CapacityFacts) -> list[CapacityRow]:
             name,
             (
                 _answer(found, facts.unit).replace(" requests/s", "/s"),  # a narrow column has no room for more
-                interval_words(found),
+                interval_words(found) or MISSING,
                 *(number(at_capacity(found, field)) for field in _FIGURES),
                 _probes(found),
             ),
@@ -55,13 +55,6 @@ def at_capacity(found: ServiceCapacity, field: str) -> float | None:
         if probe.load == found.value and probe.kept is not None and (value := getattr(probe, field)) is not None
     ]
     return median(values) if values else None
-
-
-def interval_words(found: ServiceCapacity) -> str:
-    """Return the interval of the edge: "39 to 44", "from 64 on", "under 2"."""
-    if found.low is None:
-        return MISSING if found.high is None else f"under {found.high:g}"
-    return f"from {found.low:g} on" if found.high is None else f"{found.low:g} to {found.high:g}"
 
 
 def load_text(load: float, unit: str) -> str:
