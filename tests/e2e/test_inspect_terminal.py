@@ -56,10 +56,11 @@ def test_bars_of_both_services_have_one_scale(urls: list[str], tmp_path: Path) -
     ]
     assert len(found) == 4
     (wait_a, bar_a), (stream_a, flow_a), (wait_b, bar_b), (stream_b, flow_b) = found
-    assert wait_a < wait_b
-    per_column = wait_b / len(bar_b)
-    assert abs(len(bar_a) - wait_a / per_column) <= 1.5
-    for wait, stream, flow in ((wait_a, stream_a, flow_a), (wait_b, stream_b, flow_b)):
+    # On a busy machine the quicker engine's answer may have come later: the longer bar is the finer measure.
+    longest, widest = max((wait_a, bar_a), (wait_b, bar_b))
+    per_column = longest / len(widest)
+    for wait, bar, stream, flow in ((wait_a, bar_a, stream_a, flow_a), (wait_b, bar_b, stream_b, flow_b)):
+        assert abs(len(bar) - wait / per_column) <= 1.5
         assert abs(len(flow) - len(flow.lstrip()) - wait / per_column) <= 1.5  # begins where the wait ended
         assert abs(len(flow) - (wait + stream) / per_column) <= 2.5
 

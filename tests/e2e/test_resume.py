@@ -22,7 +22,7 @@ from inference_bench.simulator.truth import TruthRecord, read_truth
 from inference_bench.testing.plan import plan_load
 
 BOTH = ("vllm", "tgi")
-BLOCKS = 6
+BLOCKS = 10
 SEED = 3
 CUT = {"name": "cut", "rate": 12, "duration_seconds": 1.6, "rounds": 2, "warmup_requests": 0, "max_tokens": 8}
 pytestmark = pytest.mark.timeout(200)  # the first one pays for the whole story
