@@ -17,7 +17,7 @@ from inference_bench.results.design import unpack_order
 SERVICES = ("openai-a", "openai-b")
 SEED = 11
 BLOCKS = 4
-BUDGET = 8
+BUDGET = 12  # several times what one further stretch of all tests takes, for a busy machine
 PREFIX_WORDS = 8
 ONE_ROUND: dict[str, Any] = {"rounds": 1, "warmup_requests": 2}
 
@@ -43,8 +43,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """An effect of a millionth cannot be excluded: the budget ends the run."""
     cwd = tmp_path_factory.mktemp("experiment")
     loads = [
-        users("closed", 2, requests=16, **ONE_ROUND),
-        {"name": "open", "arrivals": "poisson", "rate": 20, "requests": 10, **ONE_ROUND, "max_tokens": 9},
+        users("closed", 2, requests=8, **ONE_ROUND),
+        {"name": "open", "arrivals": "poisson", "rate": 50, "requests": 10, **ONE_ROUND, "max_tokens": 9},
     ]
     write_config(
         cwd / "c.yaml",
