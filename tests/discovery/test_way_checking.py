@@ -20,11 +20,12 @@ from inference_bench.discovery.url_resolver import Rule, Way, in_order, is_befor
 from inference_bench.errors import ConfigError, NoServiceError
 
 FACTS = ClusterFacts("vLLM", ("image x",), {"namespace": "team"}, {"namespace": "Deployment chat"})
-QUICK = {"connect_timeout_seconds": 0.5, "timeout_seconds": 1.0, "idle_timeout_seconds": 1.0}
+# As patient as a check-up may be: whoever does not answer here refuses at once, and a busy machine answers late.
+PATIENT = {"connect_timeout_seconds": 2.0, "timeout_seconds": 4.0, "idle_timeout_seconds": 4.0}
 
 
 def settings(**services: object) -> Settings:
-    return Settings.model_validate({"services": {"health_check_retries": 0, **QUICK, **services}})
+    return Settings.model_validate({"services": {"health_check_retries": 0, **PATIENT, **services}})
 
 
 def candidate(*ways: Way, endpoint: Mapping[str, object] | None = None, **more: Any) -> Candidate:
@@ -186,12 +187,12 @@ def test_where_nothing_better_comes_the_router_s_word_is_what_is_shown() -> None
 
 
 def test_a_way_that_is_slow_gives_its_place_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "_WAY_SECONDS", 0.2)
-    slow = {path: Page(page.body, delay=2.0) for path, page in vllm_pages().items()}
-    with serving(slow, otherwise=Page(delay=2.0)) as first, serving(vllm_pages()) as second:
+    monkeypatch.setattr(checking, "_WAY_SECONDS", 1.0)
+    slow = {path: Page(page.body, delay=5.0) for path, page in vllm_pages().items()}
+    with serving(slow, otherwise=Page(delay=5.0)) as first, serving(vllm_pages()) as second:
         checked = check(candidate(Way(Rule.ROUTE, first.url, "Route chat"), Way(Rule.INGRESS, second.url, "Ingress")))
     assert checked.check.health.status is HealthStatus.HEALTHY
-    assert checked.candidate.notes == (f"Route chat ({first.url}) does not answer: no answer within 0.2 s",)
+    assert checked.candidate.notes == (f"Route chat ({first.url}) does not answer: no answer within 1 s",)
 
 
 def test_the_last_way_is_opened_once_and_only_where_no_other_answers() -> None:
