@@ -1,8 +1,10 @@
 """Pooled gaps in bounded memory: exact up to a limit, from a sketch beyond it; the calculator's figures say which."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,3 +63,33 @@ def test_gaps_beyond_the_limit_come_from_the_sketch_and_say_so(monkeypatch: pyte
     assert calculator.zero_gap_share() == 0
     assert calculator.distribution("ttft_ms").relative_error is None
     assert calculator.throughput().output_tokens_per_s == 200
+
+
+class Counted:
+    """Chunks that count how often they are read."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.read = 0
+        self._table = table.select(list(chunks.COLUMNS))
+
+    def batches(self) -> Iterator["pa.RecordBatch"]:
+        self.read += 1
+        yield from self._table.to_batches()
+
+
+@pytest.mark.parametrize(("sharing", "reads"), [(1, 1), (2, 1), (3, 4)])
+def test_services_that_are_compared_share_what_is_held(
+    monkeypatch: pytest.MonkeyPatch, sharing: int, reads: int
+) -> None:
+    monkeypatch.setattr(chunks, "HELD_CHUNKS", 200)
+    streams: dict[int, list[tuple[float, int | None]]] = {seq: [(float(ms), 1) for ms in range(20)] for seq in range(5)}
+    source = Counted(chunk_table(streams))
+    calculator = MetricsCalculator(
+        request_table([request(seq, sent_at=0, end_at=100) for seq in streams]),
+        source,
+        windows=[(ZERO_NS, ZERO_NS + 1_000_000_000)],
+        sharing=sharing,
+    )
+    found = [calculator.values("icl_ms").tolist() for _ in range(3)]
+    assert found == [[1.0] * 5 * 19] * 3
+    assert source.read == reads  # 100 chunks: half of what may be held, and more than a third of it

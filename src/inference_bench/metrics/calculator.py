@@ -63,6 +63,7 @@ class MetricsCalculator:
             any order in both tables.
         windows: the steady windows [start, end) in ns of the monotonic clock, one per round.
         slo: limits per request for goodput, None when nothing was promised.
+        sharing: how many calculators are used side by side: they share what is held of their chunks.
 
     Raises:
         ValueError: the records are of several services or tests, or the windows are empty or overlap.
@@ -75,12 +76,14 @@ class MetricsCalculator:
         *,
         windows: Windows,
         slo: PerRequestLimits | None = None,
+        sharing: int = 1,
     ) -> None:
         self._columns = RequestColumns(requests)
         for name in ("service", "test"):
             if len(self._columns.distinct(name)) > 1:
                 raise ValueError(f"the records belong to more than one {name}")
         self._chunk_source = chunks
+        self._sharing = sharing
         self.windows = checked(windows)
         self._slo = slo
         self._counted = in_window(self._columns, self.windows)
@@ -89,7 +92,7 @@ class MetricsCalculator:
     @cached_property
     def _chunks(self) -> ChunkTable | None:
         """The chunks, read when a figure first needs them: many are made of the requests alone."""
-        return None if self._chunk_source is None else ChunkTable(self._chunk_source)
+        return None if self._chunk_source is None else ChunkTable(self._chunk_source, sharing=self._sharing)
 
     @property
     def window_seconds(self) -> float:

@@ -16,7 +16,7 @@ from inference_bench.metrics.columns import Bools, Ints
 
 COLUMNS: Final = ("seq", "arrival_ns", "tokens")
 UNKNOWN: Final = -1
-HELD_CHUNKS: Final = 20_000_000  # 200 MB, of each service
+HELD_CHUNKS: Final = 20_000_000  # 200 MB, of all services that are looked at together
 _SLICE_ROWS: Final = 131_072
 
 
@@ -61,8 +61,11 @@ class ChunkSource(Protocol):
 class ChunkTable:
     """The chunks of one service in one test. More than HELD_CHUNKS are not held but read again each time."""
 
-    def __init__(self, chunks: "pa.Table | ChunkSource") -> None:
-        """Take chunks from a pa.Table with at least the columns `COLUMNS`, or from where they are stored."""
+    def __init__(self, chunks: "pa.Table | ChunkSource", *, sharing: int = 1) -> None:
+        """Take chunks from a pa.Table with at least the columns `COLUMNS`, or from where they are stored.
+
+        `sharing` is how many such tables there are at a time: together they hold no more than one alone.
+        """
         self._source = chunks
         self._pieces: list[Piece] | None = []
         numbers = [np.empty(0, dtype=np.int64)]
@@ -72,7 +75,7 @@ class ChunkTable:
             held += piece.arrival_ns.size
             if self._pieces is not None:
                 self._pieces.append(piece)
-                if held > HELD_CHUNKS:
+                if held > HELD_CHUNKS // sharing:
                     self._pieces = None
         every = np.concatenate(numbers)
         every.sort()

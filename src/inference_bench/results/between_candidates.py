@@ -53,13 +53,14 @@ class Stored:
         """Return a test's summary; None when the run ended before it."""
         return next((test for test in self.summary.tests if test.name == name), None)
 
-    def measured(self, test: str, service: str) -> Measured | None:
-        """Return a service's records of a test; None when it has none."""
+    def measured(self, test: str, service: str, *, sharing: int) -> Measured | None:
+        """Return a service's records of a test; None when it has none. `sharing`: how many are read at a time."""
         summary = self.test(test)
         if summary is None or service not in summary.services:
             return None
         of_service = summary.services[service]
-        return measured(self.run.folder, self.run.manifest, self.planned(test), service, of_service)
+        planned = self.planned(test)
+        return measured(self.run.folder, self.run.manifest, planned, service, of_service, sharing=sharing)
 
 
 Sides = tuple[Sequence[Stored], Sequence[Stored]]
@@ -72,8 +73,9 @@ def candidates(test: str, services: tuple[str, str], sides: Sides, settings: Com
     Raises:
         RunFolderError: a run's tables cannot be read.
     """
+    runs = sum(map(len, sides))
     first, second = (
-        [found for one in side if (found := one.measured(test, service)) is not None]
+        [found for one in side if (found := one.measured(test, service, sharing=runs)) is not None]
         for service, side in zip(services, sides, strict=True)
     )
     named = [

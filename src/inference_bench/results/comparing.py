@@ -108,7 +108,8 @@ def _candidates(test: _TestOfRun, settings: CompareSettings, units: dict[str, st
     if len(names) < 2:
         return
     services = {
-        name: measured(test.folder, test.manifest, test.planned, name, test.summary.services[name]) for name in names
+        name: measured(test.folder, test.manifest, test.planned, name, test.summary.services[name], sharing=len(names))
+        for name in names
     }
     asked = questions(test.planned.kind, settings.primary if settings.problem is None else None)
     for first, second in combinations(names, 2):

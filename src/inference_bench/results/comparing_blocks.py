@@ -90,9 +90,13 @@ class Measured:
 
 
 def measured(
-    folder: RunFolder, manifest: Manifest, test: PlannedTest, service: str, summary: ServiceSummary
+    folder: RunFolder, manifest: Manifest, test: PlannedTest, service: str, summary: ServiceSummary, *, sharing: int = 1
 ) -> Measured:
-    """Read one service's records of one test. Raises RunFolderError when the run's tables are damaged."""
+    """Read one service's records of one test; `sharing` is how many are compared at a time.
+
+    Raises:
+        RunFolderError: the run's tables are damaged.
+    """
     requests = load_requests(folder, test=test.name, service=service)
     windows = manifest.windows.get(test.name, {}).get(service, ())
     columns = RequestColumns(requests)
@@ -104,7 +108,10 @@ def measured(
         summary=summary,
         windows=windows,
         calculator=MetricsCalculator(
-            requests, load_chunks(folder, requests), windows=manifest.window_bounds(test.name, service)
+            requests,
+            load_chunks(folder, requests),
+            windows=manifest.window_bounds(test.name, service),
+            sharing=sharing,
         ),
         begun_ns=np.where(begun.known, begun.value, -1),
         block=np.where(block.known, block.value, -1),
