@@ -131,7 +131,7 @@ def find(
     **how: Any,
 ) -> tuple[tuple[FoundService, ...], KubernetesApi]:
     """Search a cluster and ask every service of it who it is. `services` are settings of that section."""
-    patience = {"connect_timeout_seconds": 0.5, "timeout_seconds": 1.0, "idle_timeout_seconds": 1.0}
+    patience = {"connect_timeout_seconds": 2.0, "timeout_seconds": 4.0, "idle_timeout_seconds": 4.0}
     settings = Settings.model_validate({"services": {"health_check_retries": 0, **patience, **(services or {})}})
 
     async def story(url: str) -> tuple[FoundService, ...]:
