@@ -145,7 +145,8 @@ def test_whatever_keeps_the_preferred_way_from_answering_the_next_is_used(failur
         url = urls[kind]() if kind in urls else kind
         balanced = stack.enter_context(serving(vllm_pages("balanced")))
         objects = [*cluster({"LoadBalancer": balanced.port}), inference(url=url)]
-        one = only(find(objects, services={"timeout_seconds": 1.0} if kind == "slow" else None)[0])
+        soon = {"timeout_seconds": 1.0, "idle_timeout_seconds": 1.0, "connect_timeout_seconds": 1.0}
+        one = only(find(objects, services=soon if kind == "slow" else None)[0])
     assert one.way is not None
     if failure == "not HTTP":  # somebody is there: what is wrong with it must be seen
         assert one.way.rule is Rule.KSERVE
