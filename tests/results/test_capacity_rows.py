@@ -79,6 +79,8 @@ def test_at_least_and_not_even_one_are_no_figures_to_divide_by() -> None:
     assert comparison_sentence(most) == "a carries at least 64 users, b 8: at least 8 times as many"
     none = facts({"a": capacity(5, 5, 6), "b": capacity(None, None, 1, probe(1, kept=False))})
     assert comparison_sentence(none) == "a carries 5 users, b not even 1"
+    assert capacity_words(none.services["b"], "users") == "not even 1 user"
+    assert capacity_words(none.services["b"], "requests/s") == "not even 1 requests/s"
 
 
 def test_nothing_is_compared_before_the_search_ends_or_with_one_service() -> None:

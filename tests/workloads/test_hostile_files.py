@@ -69,6 +69,12 @@ def test_a_name_that_is_too_long_is_no_surprise() -> None:
         read_trace(Path("x" * 5000 + "#load/vllm"))
 
 
+def test_a_run_folder_that_cannot_be_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "requests.parquet").symlink_to("requests.parquet")
+    with pytest.raises(ConfigError, match="cannot look into this folder: Too many levels of symbolic links"):
+        read_trace(tmp_path)
+
+
 def test_blocks_of_another_size_are_noted(tmp_path: Path) -> None:
     row = '{"timestamp": 1, "input_length": 600, "output_length": 5, "hash_ids": [%s]}\n'
     path = tmp_path / "t.jsonl"

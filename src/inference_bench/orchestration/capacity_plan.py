@@ -37,12 +37,19 @@ def searches_of(settings: Settings, only: Sequence[str]) -> tuple[LoadTestSettin
 def promise_of(test: LoadTestSettings, config: Mapping[str, object]) -> SloSettings:
     """Return what a load of this test must keep, with an attainment where limits per request need one.
 
-    Raises ConfigError when nothing is promised, UsageError for arrivals that have no single load.
+    Raises ConfigError when nothing is promised, UsageError for arrivals that have no single load, and
+    for a rate that is not kept for a time.
     """
     if test.arrivals not in SEARCHED:
         raise UsageError(
             f"--find-capacity varies users or a rate, and {test.name} has {test.arrivals} arrivals",
             hint=f"arrivals it can search: {', '.join(SEARCHED)}",
+        )
+    if test.arrivals != "closed" and test.duration_seconds is None:
+        # The same number of requests at a higher rate is over sooner: in a few ms no server breaks a promise.
+        raise UsageError(
+            f"--find-capacity varies the rate of {test.name}, which ends after a number of requests",
+            hint="set duration_seconds instead of requests: each rate is then tried for as long",
         )
     slo = slo_of(config, test.name)
     if slo is None:

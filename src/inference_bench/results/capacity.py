@@ -97,14 +97,18 @@ RULE = (
 
 def capacity_words(found: ServiceCapacity, unit: str) -> str:
     """Return an answer in words: `41 users (39 to 44)`, `at least 64 users`, `not even 1 user`."""
-    what = unit if found.value != 1 or unit != "users" else "user"
+    what = _unit(found.value, unit)
     if found.value is None:
         least = min((probe.load for probe in found.probes if probe.kept is False), default=found.high)
-        return "not known" if least is None else f"not even {least:g} {'user' if least == 1 else unit}"
+        return "not known" if least is None else f"not even {least:g} {_unit(least, unit)}"
     if found.at_least:
         return f"at least {found.value:g} {what}"
     interval = interval_words(found)
     return f"{found.value:g} {what}" + ("" if interval is None else f" ({interval})")
+
+
+def _unit(value: float | None, unit: str) -> str:
+    return "user" if unit == "users" and value == 1 else unit
 
 
 def interval_words(found: ServiceCapacity) -> str | None:

@@ -22,8 +22,13 @@ _NS = 1e-9
 def run_parquet(folder: Path) -> Path:
     """Return the file of requests in a run folder; ConfigError when there is none."""
     file = folder / _FILE
-    if not file.is_file():
-        raise wrong(folder, f"this folder is no run: it has no {_FILE}", hint="give a run folder, or a trace's file")
+    try:
+        file.stat()
+    except FileNotFoundError:
+        problem = f"this folder is no run: it has no {_FILE}"
+        raise wrong(folder, problem, hint="give a run folder, or a trace's file") from None
+    except OSError as error:
+        raise wrong(folder, f"cannot look into this folder: {error.strerror or error}") from error
     return file
 
 

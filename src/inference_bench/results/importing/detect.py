@@ -38,7 +38,12 @@ def read_foreign(path: Path) -> Foreign:
         ConfigError: its JSON is broken (with line and column), or a value is not of the kind it should be.
     """
     # os.path: a name that is too long is no exception there; reading it says what is wrong.
-    file = _in_folder(path) if os.path.isdir(path) else path  # noqa: PTH112
+    try:
+        file = _in_folder(path) if os.path.isdir(path) else path  # noqa: PTH112
+    except OSError as error:
+        raise UsageError(
+            f"cannot look into {path}: {error.strerror}", hint="Give a result file, or its folder."
+        ) from error
     size_of(file)
     found = _read_records(file) if file.suffix == ".jsonl" else None
     found = found or _read_whole(file)
