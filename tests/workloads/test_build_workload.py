@@ -120,5 +120,5 @@ def test_a_category_the_file_does_not_have(tmp_path: Path) -> None:
 def test_a_file_with_a_wrong_line_builds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"prompt": "a"}\n{"promt": "b"}\n')
-    with pytest.raises(ConfigError, match=r"mine\.jsonl:2:1: unknown key 'promt' in a prompt; did you mean prompt\?"):
+    with pytest.raises(ConfigError, match=r"mine\.jsonl:2:2: unknown key 'promt' in a prompt; did you mean prompt\?"):
         build_workload(WorkloadSettings(kind="file", path=str(path)), seed=0)

@@ -64,7 +64,7 @@ class Silence(BaseModel):
 class OmissionFacts(BaseModel):
     """What a closed loop left out while its service was silent, estimated by `metrics.omission`.
 
-    `silences` are the longest; `count` and `seconds` those of all (null in runs of earlier versions, which told all).
+    `silences` are the longest; `count` and `seconds` are those of all (null in runs of versions that told all of them).
     `unsent`: requests that the pace of the rest of the window would have sent meanwhile. `ttft_p99_ms` is as measured,
     `ttft_p99_estimate_ms` with the unsent ones in it; both null below the n that has a p99.
     """
