@@ -36,17 +36,19 @@ def main() -> None:
         ends = pq.read_table(run.folder / "requests.parquet", columns=["end_ns", "sent_ns"])
         last = int(ends.column("end_ns").to_numpy().max())
         first = int(ends.column("sent_ns").drop_null().to_numpy().min())
+        # The tables are begun when the last answer is decoded; the workers' samples are the second of them.
+        tables = (run.folder / "worker_samples.parquet").stat().st_mtime_ns - offset
         summary = ((run.folder / "summary.json").stat().st_mtime_ns - offset - last) / 1e9
         end = run.cost.seconds - (last - run.cost.began_ns) / 1e9
         counts, verdict, reasons = run.service["requests"], run.verdict, "; ".join(run.reasons)
         size = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file()) / 2**20
     seconds = (last - first) / 1e9
-    peaks = [run.cost.peak_pss_mib(0, last), run.cost.peak_pss_mib(last)]
+    peaks = [run.cost.peak_pss_mib(0, last), run.cost.peak_pss_mib(last, tables), run.cost.peak_pss_mib(tables)]
     memory = " / ".join("-" if peak is None else f"{peak:.0f}" for peak in peaks)
     print(f"{machine()}; {given.streams} streams, {given.tokens} tokens, TTFT {given.ttft_ms:g} ms\n")
     print("| requests | the server's count | ok | failed | rows | load, s | requests/s | summary after, s "
-          "| command's end after, s | CPU, s | CPU per request, us | peak summed PSS, MiB: load / closing "
-          "| run folder, MiB | verdict |")  # fmt: skip
+          "| command's end after, s | CPU, s | CPU per request, us "
+          "| peak summed PSS, MiB: load / decoding the rest / closing | run folder, MiB | verdict |")  # fmt: skip
     print(f"|{'---|' * 14}")
     print(f"| {given.requests:,} | {server.report['requests']:,} | {counts['ok']:,} | {counts['failed']:,} "
           f"| {ends.num_rows:,} | {seconds:.0f} | {given.requests / seconds:,.0f} | {summary:.1f} | {end:.1f} "
