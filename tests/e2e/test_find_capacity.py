@@ -26,7 +26,7 @@ class Search(NamedTuple):
 def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
     """An answer takes 700 ms: who waits for a place in the batch breaks the promise, who does not is far from it."""
     cwd = tmp_path_factory.mktemp("capacity")
-    chat = users("chat", 1, duration_seconds=0.6, max_tokens=35)
+    chat = users("chat", 1, duration_seconds=1.8, rounds=3, max_tokens=35)
     write_config(cwd / "c.yaml", slo=PROMISE, load_tests=[chat, users("other", 2, requests=4)])
     with SimulatorProcess(ENGINES) as simulator:
         urls = [word for name in ("one", "two") for word in ("--url", f"vllm/{name}={simulator.urls[name]}")]
@@ -65,6 +65,8 @@ def test_both_ends_of_the_edge_were_tried_three_times(search: Search) -> None:
         if not spoiled(one):
             assert told.count((one["low"], True)) == told.count((one["high"], False)) == 3
         assert all(probe["why"] for probe in one["probes"] if not probe["kept"])
+        # A probe lasts as long as one of the three rounds, and that is all that was asked of it.
+        assert not any("steady window" in why for probe in one["probes"] for why in probe["why"])
 
 
 def test_equal_rounds_of_a_load_are_equal_work_for_both_services(search: Search) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from inference_bench.api.exchange import Job
 from inference_bench.config.models import LoadTestSettings, Settings
 from inference_bench.errors import ConfigError
+from inference_bench.orchestration.run_plan import planned_test
 from inference_bench.testing.plan import further_load, make_plans, plan_load, plan_probe
 from inference_bench.testing.schedule import FAR_NS, OpenSchedule
 from inference_bench.testing.sweeps import at_load, expand, planned_names
@@ -50,6 +51,9 @@ def test_a_probe_is_the_same_work_at_the_same_times_whoever_is_asked() -> None:
     assert [(turn.round_no, turn.service, turn.steady_seconds) for turn in one.turns] == [(2, 0, 5.0)]
     assert plan_probe(point, 0, 7, round_no=3, sweep="load").offsets[0].tolist() != one.offsets[0].tolist()
     assert (one.name, one.probe, one.sweep) == ("load@12.5", True, "load")
+    # What the manifest says was asked is what a probe lasts, or its window would be called too short.
+    asked = planned_test(one, ("vllm",)).load
+    assert (asked.duration_seconds, asked.rate, one.settings.rounds) == (5.0, 12.5, 1)
 
 
 @given(

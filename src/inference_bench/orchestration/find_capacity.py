@@ -62,7 +62,7 @@ class FindCapacity:
         self._keep(test, promise, state, complete=True)
         self._folder.update(partial(_without_other_probes, test=test.name))
         for one in state.services:
-            self._tell(f"{test.name}: {one.name} keeps its promises at {capacity_words(one.facts(), unit_of(test))}")
+            self._tell(f"{test.name}: capacity of {one.name}: {capacity_words(one.facts(), unit_of(test))}")
         return False
 
     async def _probe(self, test: LoadTestSettings, one: ServiceSearch, load: float, promise: SloSettings) -> bool:

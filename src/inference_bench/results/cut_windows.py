@@ -63,5 +63,6 @@ def _window(planned: PlannedTest, round_no: int, seen: _Seen) -> Window | None:
     opens = seen.first_ns + round((planned.load.ramp_up_seconds or 0.0) * NS_PER_S)
     closes = seen.last_ns + 1
     if planned.load.duration_seconds is not None:
-        closes = min(closes, opens + round(planned.load.duration_seconds / planned.rounds * NS_PER_S))
+        turns = 1 if planned.probe else planned.rounds  # a probe's load says what each of its turns lasts
+        closes = min(closes, opens + round(planned.load.duration_seconds / turns * NS_PER_S))
     return Window(round=round_no, start_ns=opens, end_ns=closes, cut=True) if closes > opens else None

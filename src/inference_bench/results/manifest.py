@@ -114,7 +114,8 @@ class PlannedTest(BaseModel):
     """One test of the plan. `rounds` is what is run, after it was raised to suit the number of services.
 
     `sweep` names the load test of the configuration whose list this one is a value of; `probe` says that the search
-    for a service's capacity chose it; `services` are those it asks, None for all.
+    for a service's capacity chose it: then duration and requests of `load` are those of a turn; `services` are those
+    it asks, None for all.
     """
 
     model_config = _MODEL

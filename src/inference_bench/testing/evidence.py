@@ -46,7 +46,7 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
     """Judge one service in one test by its records, its workers' samples, and the calibration where there was one."""
     lag = send_lags_ms(evidence.requests, evidence.bounds)
     ttft = calculator.values("ttft_ms")
-    asked = evidence.test.load.duration_seconds
+    asked = _asked_seconds(evidence)
     workers = workers_view(evidence.samples, evidence.bounds)
     turns = _turn_lags(evidence)
     facts = Facts(
@@ -71,6 +71,12 @@ def validity_of(evidence: Evidence, calculator: MetricsCalculator) -> Validity:
         near=(*judgement.near, *(near_limits(watch) if watch is not None else ()), *_unsent(workers)),
         not_watched=tuple(_not_watched(facts, workers, open_loop=evidence.open_loop)),
     )
+
+
+def _asked_seconds(evidence: Evidence) -> float | None:
+    """Return how long the steady windows were to last together: a load that a search chose is tried once or more."""
+    seconds = evidence.test.load.duration_seconds
+    return None if seconds is None else seconds * (len(evidence.bounds) if evidence.test.probe else 1)
 
 
 def _turn_lags(evidence: Evidence) -> TurnLags | None:

@@ -169,13 +169,12 @@ def plan_probe(settings: LoadTestSettings, service: int, seed: int, *, round_no:
     work at the same times, whichever service is asked.
     """
     lasting, requests = settings.duration_seconds, settings.requests
-    turn = Turn(
-        round_no,
-        service,
-        None if lasting is None else lasting / settings.rounds,
-        None if requests is None else -(-requests // settings.rounds),
-    )
-    offsets = _turn_offsets(settings, turn.steady_seconds, turn.requests, seed=seed, round_no=round_no)
+    seconds = None if lasting is None else lasting / settings.rounds
+    count = None if requests is None else -(-requests // settings.rounds)
+    # What is asked of a probe is a test of its own: its window is held against this length, not the whole test's.
+    settings = settings.model_copy(update={"duration_seconds": seconds, "requests": count, "rounds": 1})
+    turn = Turn(round_no, service, seconds, count)
+    offsets = _turn_offsets(settings, seconds, count, seed=seed, round_no=round_no)
     return LoadPlan(settings.name, settings, 1, 1, (turn,), (offsets,), round_no, sweep=sweep, probe=True)
 
 
