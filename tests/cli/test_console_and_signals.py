@@ -1,6 +1,7 @@
 """Text that servers sent, progress without a terminal, and stories that signals end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,6 +78,19 @@ def test_progress_without_a_terminal_is_a_line_for_each_new_thing(capsys: pytest
     with progress("warming up") as line:
         line.update(1, description="measuring")
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_said_beside_a_bar_is_wrapped_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TERM": "xterm", "FORCE_COLOR": "1", "COLUMNS": "30"}.items():
+        monkeypatch.setenv(name, value)
+    said = "16.7% of first tokens came in reads that held later ones too"
+    with progress("measuring", total=4) as line:
+        line.say(said)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).replace("\r", "")
+    assert "16.7% of first tokens came in \nreads that held later ones too" in shown
+    assert said not in shown
 
 
 STORY = """

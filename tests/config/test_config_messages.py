@@ -27,6 +27,11 @@ ONE_PROBLEM = {
         "ttft_test:\n  iteratons: 3\n",
         "x.yaml:2: ttft_test.iteratons: unknown key; did you mean iterations? Keys here: enabled, ",
     ),
+    "short name of a key": (
+        f"{LOAD}    users: 3\n",
+        "x.yaml:3: load_tests[0].users: unknown key; did you mean concurrent_users? Keys here: name, ",
+    ),
+    "key like no other": ("services:\n  zzz: 1\n", "x.yaml:2: services.zzz: unknown key; keys here: "),
     "key of another section": (
         "ttft_test:\n  concurrent_users: 3\n",
         "x.yaml:2: ttft_test.concurrent_users: unknown key here; it belongs in load_tests[]",
@@ -275,6 +280,10 @@ def test_a_problem_from_the_environment_names_the_variable(tmp_path: Path) -> No
     )
     error = error_of("", tmp_path, {"VLLM_BENCHMARK__LOAD_TESTS__7__RATE": "1"})
     assert error.message.endswith("load_tests has 2 items; the next index is 2")
+    error = error_of("services: [{name: a}]", tmp_path, {"VLLM_BENCHMARK__SERVICES__SIMULATE": "vllm"})
+    assert error.message.endswith(
+        "VLLM_BENCHMARK__SERVICES__SIMULATE: services.simulate: services is a list and has no keys"
+    )
     error = error_of("", tmp_path, {"VLLM_BENCHMARK__TTFT_TEST__ITERATIONS__X": "1"})
     assert error.message.endswith("there is no such key")
     error = error_of("", tmp_path, {"VLLM_BENCHMARK__LOAD_TESTS": "[1"})

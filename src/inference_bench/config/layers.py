@@ -171,7 +171,7 @@ def _put(layers: Layers, path: KeyPath, value: object, origins: Mapping[KeyPath,
             container = container[part]
         else:
             origin = origins.get(path, BUILT_IN)
-            reason = _no_place(container, path[:depth])
+            reason = _no_place(container, part, path[:depth])
             layers.problems.append(Problem(path, reason, provenance=origin))
             return False
     for known in [known for known in layers.origins if known[: len(path)] == path]:
@@ -183,7 +183,9 @@ def _put(layers: Layers, path: KeyPath, value: object, origins: Mapping[KeyPath,
     return True
 
 
-def _no_place(container: object, above: KeyPath) -> str:
+def _no_place(container: object, part: object, above: KeyPath) -> str:
+    if isinstance(container, list) and not isinstance(part, int):
+        return f"{dotted(above)} is a list and has no keys"
     if isinstance(container, list):
         return f"{dotted(above)} has {len(container)} items; the next index is {len(container)}"
     return f"{dotted(above)} is not a section or a list"

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, Source
 from inference_bench.config.rules import looks_secret, secret_word
-from inference_bench.config.schema import closest, keys_at, sections_of
+from inference_bench.config.schema import closest, keys_at, part_of, sections_of
 from inference_bench.errors import ConfigError
 
 HINT = "vllm-benchmark config --schema prints every key with its type and default"
@@ -77,9 +77,9 @@ def unknown_key(path: KeyPath) -> str:
         return f"unknown key here; it belongs in {' or '.join(elsewhere)}"
     if near is None and not elsewhere and secret_word(key):
         return "secrets are never written here: name the environment variable that holds it in api_key_env"
-    near = near or closest(key, known)
-    meant = f"did you mean {near}? " if near is not None else ""
-    return f"unknown key; {meant}Keys here: {', '.join(known)}"
+    near = near or closest(key, known) or part_of(key, known)
+    lead = "keys here" if near is None else f"did you mean {near}? Keys here"
+    return f"unknown key; {lead}: {', '.join(known)}"
 
 
 def _order(problem: Problem) -> tuple[int, str, int]:

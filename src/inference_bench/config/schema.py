@@ -70,6 +70,12 @@ def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     return matches[0] if matches else None
 
 
+def part_of(word: str, known: Iterable[str]) -> str | None:
+    """Return the one known key that has this word in it: `users` is short for `concurrent_users`."""
+    whole = [key for key in known if word.lower() in key.split("_")]
+    return whole[0] if len(whole) == 1 else None
+
+
 def _walk(path: KeyPath) -> Iterator[KeyPath]:
     for key in keys_at(path):
         below: KeyPath = (*path, key)

@@ -231,4 +231,4 @@ class _BarProgress:
 
     def say(self, message: str) -> None:
         """Say it above the bar: through the bar's own console, which would be torn by any other."""
-        self._bar.console.print(message, markup=False, soft_wrap=True)
+        self._bar.console.print(_seen(message), markup=False)  # wrapped between words: a bar is only on a terminal
