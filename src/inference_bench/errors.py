@@ -7,7 +7,7 @@
     ├── GateFailedError             4   --fail-if, an slo or a regression gate tripped
     ├── InvalidRunError             5   the run cannot be trusted and --strict was given
     ├── InterruptedRunError       130   Ctrl-C or SIGTERM; what was measured is saved
-    ├── ResourceLimitError          1   this machine cannot carry the planned load (files, ports, memory)
+    ├── ResourceLimitError          2   this machine cannot carry the planned load (files, ports, memory)
     ├── WorkerDiedError             1   a process of ours ended in the middle of a run
     └── RunFolderError              2   a run folder is missing, foreign or damaged
 
@@ -85,6 +85,8 @@ class InterruptedRunError(BenchError):
 
 class ResourceLimitError(BenchError):
     """This machine cannot carry the planned load: open files, ports or memory."""
+
+    exit_code = 2  # nothing unexpected: it is refused, as a configuration is that asks for the impossible
 
 
 class WorkerDiedError(BenchError):

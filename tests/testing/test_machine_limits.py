@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from inference_bench.config.models import LoadTestSettings
 from inference_bench.errors import ResourceLimitError
 from inference_bench.testing import burden, limits, machine
 from inference_bench.testing.burden import MIB, Burden, check_burden
-from inference_bench.testing.limits import MOST_PER_WORKER, Need, check_limits
+from inference_bench.testing.limits import MOST_PER_WORKER, Need, check_limits, check_rates
 
 
 def write(path: Path, text: str) -> None:
@@ -64,6 +65,17 @@ def test_a_rate_that_no_worker_can_send_is_refused_with_the_time_it_would_have()
     (note,) = check_limits([Need("t", 10, 10, rate=0.9 * MOST_PER_WORKER)])
     assert "is near the 10,000 that one worker can send at most" in note
     assert check_limits([Need("t", 10, 10, rate=100.0)]) == []
+
+
+def test_a_rate_is_refused_before_its_times_are_drawn_whatever_shape_it_has() -> None:
+    def load(**more: object) -> LoadTestSettings:
+        return LoadTestSettings.model_validate({"name": "t", "duration_seconds": 60, **more})
+
+    mild = [load(rate=9_000), load(concurrent_users=70_000), load(rate=[10, 9_000])]
+    check_rates(mild, workers=1)
+    for wild in (load(rate=30_001), load(rate=[10, 40_000]), load(rate=[40_000, 1], arrivals="ramp")):
+        with pytest.raises(ResourceLimitError, match="test t asks for"):
+            check_rates([*mild, wild], workers=3)
 
 
 def test_ports_that_closed_connections_hold_are_noted_and_refuse_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from inference_bench.results.fairness import notes_before
 from inference_bench.results.manifest import LoadShape, PlannedTest, ServiceFacts
 from inference_bench.testing.burden import burden_of, check_burden
 from inference_bench.testing.estimates import Estimate, estimate
-from inference_bench.testing.limits import check_limits, needs
+from inference_bench.testing.limits import check_limits, check_rates, needs
 from inference_bench.testing.plan import LoadPlan, TtftPlan, make_plans
 from inference_bench.testing.rendering import ServiceUnderTest, TestShape
 from inference_bench.testing.sweeps import planned_names
@@ -100,6 +100,9 @@ def make_run_plan(
     """
     check_selection(settings, selection)
     services = services_under_test(opened, settings)
+    if selection.load:
+        asked = (test for test in settings.load_tests if not selection.only or test.name in selection.only)
+        check_rates(asked, workers or _most_workers())
     shapes_of = Shapes(settings, services)
     plans = make_plans(
         settings,

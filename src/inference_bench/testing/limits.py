@@ -4,8 +4,10 @@ What a plan needs of memory, buffers and disk stands in `burden`.
 """
 
 import resource
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from inference_bench.config.models import LoadTestSettings
 from inference_bench.errors import ResourceLimitError
 from inference_bench.testing.machine import local_ports, ports_in_time_wait
 from inference_bench.testing.plan import LoadPlan, TtftPlan
@@ -48,6 +50,16 @@ def check_limits(wanted: list[Need]) -> list[str]:
     Raises ResourceLimitError when the plan cannot be carried.
     """
     return [note for need in wanted for note in (*_rate(need), *_files(need), *_ports(need))]
+
+
+def check_rates(tests: Iterable[LoadTestSettings], workers: int) -> None:
+    """Refuse, before any of their times are drawn, rates that so many workers could not send.
+
+    Raises ResourceLimitError.
+    """
+    for test in tests:
+        rates = test.rate if isinstance(test.rate, tuple) else (test.rate or 0.0,)
+        _rate(Need(test.name, 0, 0, max(rates), workers))
 
 
 def _rate(need: Need) -> list[str]:
