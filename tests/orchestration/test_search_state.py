@@ -116,3 +116,16 @@ def test_probes_that_the_search_would_not_have_made_are_refused(load: float, num
     ) as said:
         replay(begin_search(USERS, ("one",)), {"one": stored})
     assert said.value.hint
+
+
+def test_what_kept_an_edge_from_being_enclosed_is_told() -> None:
+    """6 users are kept and 8 are not; whether 7 are, this client could never say."""
+    state = begin_search(USERS, ("one",))
+    while (found := state.next_probe()) is not None:
+        one, load = found
+        kept = None if load == 7 else load < 7
+        one.note(ProbeFacts(load=load, round=one.round_of(load), kept=kept, too_few=False, why=("late",), sent=9))
+        state.done()
+    facts = state.services[0].facts()
+    assert (facts.value, facts.low, facts.high) == (6, 6, 8)
+    assert facts.limited_by == "this client at 7 users: late"

@@ -75,6 +75,12 @@ def test_a_search_that_was_cut_has_no_verdict(tmp_path: Path) -> None:
     assert verdict.winner is None
 
 
+def test_a_capacity_that_is_not_known_is_said_in_a_sentence(tmp_path: Path) -> None:
+    verdict = run_report(searched_run(tmp_path, facts({"vllm": capacity(None, None, None)}))).verdict
+    assert verdict.headline == "The capacity of vllm is not known"
+    assert verdict.sentences[0] == "The capacity of vllm is not known under its promises."
+
+
 def test_a_search_alone_compares_nothing_and_says_so(searched: Run) -> None:
     comparison = compare_run(searched.folder)
     assert not comparison.pairs

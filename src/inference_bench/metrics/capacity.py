@@ -59,6 +59,12 @@ class CapacitySearch:
         """Note that this load, and any higher, cannot be offered from here."""
         self._ceiling = min(self._ceiling, load)
 
+    @property
+    def held_back(self) -> bool:
+        """Whether what cannot be offered keeps the edge from being found, enclosed or tried as often as it should."""
+        low, high = self._edge()
+        return low is None or high is None or self._ceiling <= high
+
     def next_load(self) -> float | None:
         """Return the load to try next; None when the answer stands, when no further load can be offered, or when
         `most_probes` were made.

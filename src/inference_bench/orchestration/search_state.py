@@ -59,7 +59,7 @@ class ServiceSearch:
             low=answer.low,
             high=answer.high,
             at_least=answer.at_least,
-            limited_by=self.limited_by if answer.high is None or answer.value is None else None,
+            limited_by=self.limited_by if answer.high is None or self.search.held_back else None,
             probes=tuple(self.probes),
         )
 

@@ -112,17 +112,22 @@ def _headline(facts: CapacityFacts, ahead: str | None) -> str:
         return f"{clean(ahead, limit=60)} carries the most: {capacity_words(facts.services[ahead], facts.unit)}"
     if len(facts.services) == 1:
         name, found = next(iter(facts.services.items()))
-        return f"{clean(name, limit=60)} carries {capacity_words(found, facts.unit)}"
+        return _carries(clean(name, limit=60), found, facts.unit)
     return "No service is shown to carry the most" if comparison_sentence(facts) else "Capacity"
 
 
 def _answer_sentence(facts: CapacityFacts, *, several: bool) -> str:
-    where = f"In {facts.test}, " if several else ""
+    where = f"In {facts.test}: " if several else ""
     sentence = comparison_sentence(facts)
     if sentence is not None:
-        return f"{where}{sentence[0].lower() if where and sentence.startswith('No ') else sentence[0]}{sentence[1:]}"
+        return f"{where}{sentence}"
     name, found = next(iter(facts.services.items()))
-    return f"{where}{name} carries {capacity_words(found, facts.unit)} under its promises"
+    return f"{where}{_carries(name, found, facts.unit)} under its promises"
+
+
+def _carries(name: str, found: ServiceCapacity, unit: str) -> str:
+    words = capacity_words(found, unit)
+    return f"The capacity of {name} is not known" if words == "not known" else f"{name} carries {words}"
 
 
 def _intervals(facts: CapacityFacts) -> str:

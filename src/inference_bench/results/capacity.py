@@ -35,7 +35,7 @@ class ProbeFacts(BaseModel):
 
 class ServiceCapacity(BaseModel):
     """The capacity of one service (see `metrics.capacity.Answer`). `limited_by` says what ended a search that found no
-    load that was too much, or none that was not.
+    load that was too much, or none that was not, or could not enclose the edge or try its ends as often as it should.
     """
 
     model_config = _MODEL

@@ -14,7 +14,7 @@ from inference_bench.results.summary_view import MISSING, number
 HEADS: Final = ("Capacity", "Interval", "Requests/s", "Output tokens/s", "TTFT p50, ms", "Probes")
 _FIGURES: Final = ("requests_per_s", "output_tokens_per_s", "ttft_p50_ms")
 _FEW: Final = 20  # requests in a probe: below, one request more or less that kept the limits is over five percent
-NOTHING_TO_RANK: Final = "only capacities were searched for; their intervals say who carries more"
+NOTHING_TO_RANK: Final = "only capacities were searched for, and what they show is said with them"
 
 
 class CapacityRow(NamedTuple):
