@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine_servers import closed_port
 from inference_bench.api.clients import get_client
 from inference_bench.api.clock import kernel_stamps_work
 from inference_bench.api.exchange import Job, RawExchange, Timeouts
@@ -260,11 +261,8 @@ def test_timeouts_are_bounded_and_classified() -> None:
 
 
 def test_refused_connection_is_a_connect_failure() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    transport = Transport(
-        [resolve(Endpoint("svc", "openai", f"http://127.0.0.1:{port}"))], Timeouts(1, 1, 2), stamps=True
-    )
+    closed = Endpoint("svc", "openai", f"http://127.0.0.1:{closed_port()}")
+    transport = Transport([resolve(closed)], Timeouts(5, 10, 20), stamps=True)
     transport.submit(Job(0, 0, payload()))
     while transport.in_flight:
         transport.poll(time.monotonic_ns() + 20_000_000)
