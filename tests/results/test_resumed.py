@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from inference_bench.errors import RunFolderError
 from inference_bench.metrics.records import SERVER_SAMPLE_COLUMNS, WORKER_SAMPLE_COLUMNS
 from inference_bench.results.finalise import finalise, recover
 from inference_bench.results.folder import RunFolder
@@ -216,6 +217,26 @@ def test_two_parts_become_one(two_parts: RunFolder) -> None:
     found = finalise(two_parts, status="complete", save_raw_data=True)
     check_merged(two_parts)
     assert found.files["requests.parquet"].rows == 12
+
+
+def test_a_part_that_an_older_version_wrote_lacks_what_it_did_not_know(two_parts: RunFolder) -> None:
+    path = two_parts.file("worker_samples.parquet")
+    samples = pq.read_table(path)
+    pq.write_table(samples.drop_columns(["reads", "unstamped", "unsent_bytes"]), path)
+    finalise(two_parts, status="complete", save_raw_data=True)
+    check_merged(two_parts)
+    found = table(two_parts, "worker_samples.parquet")
+    assert [(row["worker"], row["reads"], row["unsent_bytes"]) for row in found] == [(0, None, None), (1, 0, 0)]
+
+
+@pytest.mark.parametrize("change", ["lacks", "more"])
+def test_a_part_with_other_columns_is_refused(two_parts: RunFolder, change: str) -> None:
+    path = two_parts.file("worker_samples.parquet")
+    samples = pq.read_table(path)
+    other = samples.drop_columns(["late_ns"]) if change == "lacks" else samples.append_column("x", samples["at_ns"])
+    pq.write_table(other, path)
+    with pytest.raises(RunFolderError, match="written by another version"):
+        finalise(two_parts, status="complete", save_raw_data=True)
 
 
 def test_chunks_that_nobody_wants_go_with_the_end(two_parts: RunFolder) -> None:

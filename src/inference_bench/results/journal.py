@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from inference_bench.errors import RunFolderError
-from inference_bench.results.schema import Part, journal_schema
+from inference_bench.results.schema import Part, journal_schema, not_written, with_nulls
 
 REQUEST_ROWS: Final = 4096
 CHUNK_ROWS: Final = 65536
@@ -287,27 +287,18 @@ def read_journal(directory: Path, part: Part = "requests") -> Iterator["pa.Recor
                 if error.errno:
                     raise
                 return
-            yield _with_nulls(batch, journal_schema(part)) if missing else batch
+            yield with_nulls(batch, journal_schema(part)) if missing else batch
 
 
 def _missing_columns(found: pa.Schema, part: Part) -> frozenset[str] | None:
-    """Return the columns that this stream was written without, by a version that did not know them: they may be null.
-    None when it differs in any other way.
+    """Return the columns that this stream was written without (see `not_written`); None when it differs in any other
+    way.
     """
-    ours = journal_schema(part)
-    missing = frozenset(ours.names) - frozenset(found.names)
-    known = pa.schema([column for column in ours if column.name not in missing])
-    nullable = all(ours.field(name).nullable for name in missing)
-    return missing if nullable and found.equals(known) else None
-
-
-def _with_nulls(batch: "pa.RecordBatch", schema: pa.Schema) -> "pa.RecordBatch":
-    """Return the batch with the columns of this schema that it lacks, all null."""
-    columns = [
-        batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    missing = not_written(found.names, part)
+    if missing is None:
+        return None
+    known = pa.schema([column for column in journal_schema(part) if column.name not in missing])
+    return missing if found.equals(known) else None
 
 
 def count_requests(directory: Path) -> int:

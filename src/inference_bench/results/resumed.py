@@ -18,7 +18,7 @@ from inference_bench.metrics.columns import Bools, Ints
 from inference_bench.results.folder import RunFolder
 from inference_bench.results.journal import read_journal
 from inference_bench.results.manifest import CutTurn, Manifest, PlannedTest, Resumption
-from inference_bench.results.schema import Part, journal_schema
+from inference_bench.results.schema import Part, journal_schema, not_written, with_nulls
 
 TABLES: Final[Mapping[Part, str]] = {
     "requests": "requests.parquet",
@@ -142,19 +142,24 @@ def _continued(batch: "pa.RecordBatch", resumption: Resumption) -> "pa.RecordBat
 
 
 def _table(folder: RunFolder, part: Part) -> Iterator["pa.RecordBatch"]:
-    """Yield a table's rows in the columns of the journal; one that is not there has none."""
+    """Yield a table's rows in the columns of the journal, null where an older version did not write them; a table that
+    is not there has none.
+    """
     path = folder.file(TABLES[part])
     if not path.is_file():
         return
     schema = journal_schema(part)
     try:
         with pq.ParquetFile(path) as file:
-            if set(file.schema_arrow.names) != set(schema.names):
+            missing = not_written(file.schema_arrow.names, part)
+            if missing is None:
                 hint = "Go on with the version that began the run."
                 raise RunFolderError(f"{path} was written by another version", hint=hint)
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=schema.names):
-                table = pa.Table.from_batches([batch]).select(schema.names)
-                yield from table.cast(schema).combine_chunks().to_batches()
+            there = [name for name in schema.names if name not in missing]
+            written = pa.schema([schema.field(name) for name in there])
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=there):
+                table = pa.Table.from_batches([batch]).select(there).cast(written).combine_chunks()
+                yield from (with_nulls(one, schema) if missing else one for one in table.to_batches())
     except (OSError, pa.ArrowInvalid) as error:
         raise RunFolderError(f"{path} is damaged") from error
 

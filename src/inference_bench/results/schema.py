@@ -1,6 +1,6 @@
 """Arrow schemas of the run's files, derived from the record columns. The columns' meaning stands in metrics/records."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 import pyarrow as pa
@@ -45,6 +45,25 @@ def parquet_schema(part: Part, *, simulated: bool) -> pa.Schema:
     """Return the schema of a Parquet file: categories are dictionaries; the file says what wrote it and of what."""
     category: pa.DictionaryType[Any, Any, Any] = pa.dictionary(pa.int32(), pa.string())
     return _schema(PART_COLUMNS[part], category).with_metadata(file_metadata(simulated=simulated))
+
+
+def not_written(found: Collection[str], part: Part) -> frozenset[str] | None:
+    """Return the columns of a part that are not among those found: an older version did not know them, and they may be
+    null. None when other columns are missing, or there are some that this version does not know.
+    """
+    ours = journal_schema(part)
+    missing = frozenset(ours.names).difference(found)
+    known = missing.union(found) == set(ours.names)
+    return missing if known and all(ours.field(name).nullable for name in missing) else None
+
+
+def with_nulls(batch: "pa.RecordBatch", schema: pa.Schema) -> "pa.RecordBatch":
+    """Return the batch with the columns of this schema, all null where it lacks them."""
+    columns = [
+        batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def file_metadata(*, simulated: bool) -> dict[bytes | str, bytes | str]:
