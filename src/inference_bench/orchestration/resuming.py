@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from inference_bench.config.loader import LoadedSettings
 from inference_bench.config.models import Settings
 from inference_bench.errors import NoServiceError, RunFolderError, UsageError
+from inference_bench.orchestration.asked_lengths import with_lengths
 from inference_bench.orchestration.capacity_plan import probable, searches_of
 from inference_bench.orchestration.closing import recover_run
 from inference_bench.orchestration.resumable import check_can_resume
@@ -183,7 +184,10 @@ def left_of(plan: RunPlan, run: Interrupted) -> RunPlan:
     shapes |= {test.name: plan.shapes[test.name] for test in plan.searches}
     services, seed = len(plan.services), run.settings.benchmark.seed
     estimates = [with_turns(estimate(test, services), test, shapes[test.name]) for test in tests]
-    estimates += [probable(left.test, services, seed, made=left.probes, over=left.over) for left in run.searches]
+    estimates += [
+        with_lengths(probable(left.test, services, seed, made=left.probes, over=left.over), plan.shapes[left.test.name])
+        for left in run.searches
+    ]
     return replace(plan, tests=tests, shapes=shapes, estimates=tuple(estimates), notes=())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from inference_bench.config.models import LoadTestSettings, Settings
 from inference_bench.discovery.services import FoundService, here
 from inference_bench.errors import UsageError
+from inference_bench.orchestration.asked_lengths import with_lengths
 from inference_bench.orchestration.capacity_plan import first_load, probable, probe_plan, searches_of
 from inference_bench.orchestration.context_notes import context_notes
 from inference_bench.orchestration.service_facts import samples_of, service_facts
@@ -141,7 +142,7 @@ def make_run_plan(
         shapes=shapes,
         estimates=(
             *estimates,
-            *(probable(test, len(services), seed) for test in searches),
+            *(with_lengths(probable(test, len(services), seed), shapes[test.name]) for test in searches),
         ),
         workers=count,
         notes=tuple(notes),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from inference_bench.orchestration.asked_lengths import with_lengths
 from inference_bench.testing.estimates import Estimate
 from inference_bench.testing.plan import LoadPlan, TtftPlan
 from inference_bench.testing.rendering import TestShape
@@ -27,7 +28,13 @@ def session_note(plan: TtftPlan | LoadPlan, shape: TestShape) -> str | None:
 
 
 def with_turns(found: Estimate, plan: TtftPlan | LoadPlan, shape: TestShape) -> Estimate:
-    """Return the estimate with the requests that sessions of an open loop really make."""
+    """Return the estimate with the requests that sessions of an open loop really make, and the lengths of answers that
+    the work asks for.
+    """
+    return with_lengths(_with_turns(found, plan, shape), shape)
+
+
+def _with_turns(found: Estimate, plan: TtftPlan | LoadPlan, shape: TestShape) -> Estimate:
     if isinstance(plan, TtftPlan) or not plan.open_loop or not shape.conversation:
         return found
     if plan.settings.requests is not None:

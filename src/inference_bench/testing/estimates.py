@@ -9,13 +9,17 @@ ASSUMED_ANSWER_SECONDS = 1.0  # for the estimate of a closed loop only, and said
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a test will take, over all services. `requests` of a closed loop is a guess (see ASSUMED_ANSWER_SECONDS)."""
+    """What a test will take, over all services. `requests` of a closed loop is a guess (see ASSUMED_ANSWER_SECONDS).
+
+    `output_tokens` is the most that can come; with `tokens_guessed` what the mean of a sample of the work asks for.
+    """
 
     test: str
     seconds: float
     requests: int
     output_tokens: int
     guessed: bool
+    tokens_guessed: bool = False
 
 
 def estimate(plan: TtftPlan | LoadPlan, services: int) -> Estimate:

@@ -94,7 +94,7 @@ def print_plan(console: "Console", plan: "RunPlan", *, simulated: bool) -> None:
             clean(test.name),
             describe(test),
             f"{about}{estimate.requests:,}",
-            f"<= {about}{estimate.output_tokens:,}",
+            f"{'~' if estimate.tokens_guessed else f'<= {about}'}{estimate.output_tokens:,}",
             f"~{duration(estimate.seconds)}",
         )
     services = ", ".join(f"{service.name} ({service.client.engine})" for service in plan.services)
@@ -129,20 +129,25 @@ def print_fairness(console: "Console", notes: "Sequence[FairnessNote]") -> None:
 
 def _guesses(plan: "RunPlan") -> list[str]:
     """Say what the figures of the plan assume, where they assume anything."""
+    said = []
     if plan.searches:
-        return ["~ assumes a second per answer and 14 probes of a service; a search takes as many as it needs."]
-    if any(guessed_requests(test) for test in plan.tests):
-        return ["~ assumes a second per answer; a closed loop sends as many as the services answer."]
-    if any(estimate.guessed for estimate in plan.estimates):
-        return ["~ assumes a second per answer; the number of requests is exact."]
-    return []
+        said = ["~ assumes a second per answer and 14 probes of a service; a search takes as many as it needs."]
+    elif any(guessed_requests(test) for test in plan.tests):
+        said = ["~ assumes a second per answer; a closed loop sends as many as the services answer."]
+    elif any(estimate.guessed for estimate in plan.estimates):
+        said = ["~ assumes a second per answer; the number of requests is exact."]
+    if any(estimate.tokens_guessed for estimate in plan.estimates):
+        said.append("Output tokens with ~ alone: what the workload asks for, by the mean of a sample.")
+    return said
 
 
 def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
     """Return the plan as plain data.
 
     `guessed`: the time assumes a second per answer; `requests_guessed`: so do the requests, of a closed loop that
-    goes on for a time. `said` is what a service told of itself, `fairness` what makes the services unlike.
+    goes on for a time. `output_tokens_asked`: where the workload says how long answers are to be, by a sample of it;
+    then there is no `output_tokens_at_most`. `said` is what a service told of itself, `fairness` what makes the
+    services unlike.
     """
     return {
         "dry_run": True,
@@ -164,7 +169,8 @@ def plan_json(plan: "RunPlan", *, simulated: bool) -> dict[str, object]:
                 "name": test.name,
                 "what": describe(test),
                 "requests": estimate.requests,
-                "output_tokens_at_most": estimate.output_tokens,
+                "output_tokens_at_most": None if estimate.tokens_guessed else estimate.output_tokens,
+                "output_tokens_asked": estimate.output_tokens if estimate.tokens_guessed else None,
                 "seconds": estimate.seconds,
                 "guessed": estimate.guessed,
                 "requests_guessed": guessed_requests(test),
