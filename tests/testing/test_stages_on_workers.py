@@ -1,6 +1,7 @@
 """Stages on real worker processes against a scripted server: stopped in the drain, odd answers, journal whole."""
 
 import asyncio
+import gc
 import pickle
 import socket
 import threading
@@ -8,6 +9,8 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from inference_bench.api.exchange import Timeouts
 from inference_bench.api.protocols import Endpoint
@@ -143,3 +146,28 @@ def test_what_was_measured_so_far_can_be_had_in_the_journal_while_the_run_goes_o
     asyncio.run(story())
     server.close()
     assert [sorted(indices) for indices in seen] == [list(range(120 * (part + 1))) for part in range(3)]
+
+
+def test_who_stops_waiting_for_a_decoder_that_is_held_leaves_no_error_behind(tmp_path: Path) -> None:
+    said: list[dict[str, object]] = []
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        target = Server(ANSWER).target
+        pool = WorkerPool([target], Timeouts(2, 20, 30), count=1, journal=tmp_path, stamps=False, keep_text=False)
+        async with pool:
+            words = {child: " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)}
+            (decoder,) = (child for child, line in words.items() if "testing.decoder" in line and str(tmp_path) in line)
+            decoder.suspend()
+            ending = asyncio.create_task(pool.end())
+            await asyncio.wait([ending], timeout=0.2)
+            ending.cancel()
+            await asyncio.wait([ending])
+            assert ending.cancelled()
+            del ending
+            gc.collect()
+            decoder.resume()
+
+    asyncio.run(story())
+    gc.collect()
+    assert not said

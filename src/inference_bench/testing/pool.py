@@ -222,17 +222,18 @@ class WorkerPool:
 
     async def _all_ended(self) -> None:
         """Wait for every process: as long as the decoder reports that it goes on with what is left, else no longer."""
-        waiting = [process.wait() for process in [*self._processes, *([self._decoder] if self._decoder else [])]]
-        ended = asyncio.ensure_future(asyncio.gather(*waiting, return_exceptions=True))
+        processes = [*self._processes, *([self._decoder] if self._decoder else [])]
+        waiting = [asyncio.create_task(process.wait()) for process in processes]
         self._heard_ns = time.monotonic_ns()
         try:
-            while not (await asyncio.wait([ended], timeout=1.0))[0]:
+            while waiting and (await asyncio.wait(waiting, timeout=1.0))[1]:
                 if time.monotonic_ns() - self._heard_ns > END_SECONDS * 1e9:
                     problem = f"the measuring processes neither ended nor went on for {END_SECONDS:g} s"
                     self._died = self._died or WorkerDiedError(problem, hint="what the journal holds is kept")
                     return
         finally:
-            ended.cancel()  # nothing when all have ended; else nobody may be left waiting for them
+            for one in waiting:
+                one.cancel()  # nothing when it has ended; else nobody may be left waiting for it
 
     async def _kill(self) -> None:
         self._ending = True
