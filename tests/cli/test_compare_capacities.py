@@ -128,5 +128,8 @@ def test_a_saved_comparison_of_capacities_is_a_report(command: Command, stored: 
     assert command("visualize", str(file))[0] == 0
     for name in ("c_report.html", "c_report.md"):
         shown = (tmp_path / name).read_text()
-        assert "Capacities compared" in shown
-        assert "B/vllm carries less than A/vllm" in shown
+        assert "B carries less in 1 of 2 capacities" in shown
+        assert "knee: B/vllm carries less than A/vllm" in shown
+        assert "Intervals hold within these runs: the comparison" in shown
+        # What is said of metrics, their ratios and p values, says nothing of capacities.
+        assert not any(words in shown for words in ("Ratio:", "adjusted p", "The log of the ratio"))

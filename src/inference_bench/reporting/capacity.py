@@ -33,6 +33,7 @@ from inference_bench.results.summary_view import MISSING, percent
 from inference_bench.results.sweep_rows import SWEEP_NOTE, load_name, sweep_heads, sweep_rows, sweep_words, sweeps_of
 
 _LONG = 500
+_MOST_SAID = 4  # capacities of a comparison in its verdict; all stand below
 _TONES: Mapping[str, Tone] = {"valid": "plain", "suspect": "warn", "invalid": "bad"}
 _SPOILED = (
     "At a load marked * a turn says nothing: this client spoiled it and it was made again, or it had too few requests."
@@ -101,6 +102,28 @@ def capacity_change_views(comparison: Comparison) -> list[TestView]:
         anchor = f"capacity-change-{place}-{slug(test)}"
         found.append(TestView(clean(test), anchor, "Capacity", "", "", (), comparison=table, remarks=remarks))
     return found
+
+
+def capacity_change_headline(comparison: Comparison) -> str:
+    """Return what two searches show of each other in a few words; there is at least one capacity."""
+    pairs = comparison.capacities
+    less = sum(pair.better is not None and pair.better == pair.a for pair in pairs)
+    more = sum(pair.better is not None and pair.better == pair.b for pair in pairs)
+    if less or more:
+        if len(pairs) == 1:
+            return f"B carries {'less' if less else 'more'}"
+        counts = [f"{word} in {number}" for word, number in (("less", less), ("more", more)) if number]
+        return f"B carries {' and '.join(counts)} of {len(pairs)} capacities"
+    told = any(pair.verdict == "not_told_apart" for pair in pairs)
+    return "No difference in capacity shown" if told else "The capacities are not comparable"
+
+
+def capacity_change_sentences(comparison: Comparison) -> tuple[str, ...]:
+    """Return what the first capacities of a comparison show, those that differ before the others."""
+    run_to_run = comparison.design.get("run_to_run") is True
+    pairs = sorted(comparison.capacities, key=lambda pair: pair.better is None)[:_MOST_SAID]
+    said = [f"{pair.test}: {capacity_sentence(pair, run_to_run=run_to_run)}" for pair in pairs]
+    return tuple(as_sentence(clean(words, limit=_LONG)) for words in said)
 
 
 def _slot(numbers: Mapping[str, int], name: str | None) -> int | None:

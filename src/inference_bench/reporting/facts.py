@@ -126,7 +126,7 @@ def comparison_report(comparison: Comparison, title: str) -> Report:
         scores=scores,
         score_notes=score_notes,
         tests=(*_compared_tests(comparison), *capacity_change_views(comparison)),
-        method=(*_sides(comparison), *verdict_method(comparison)),
+        method=(*_sides(comparison), *(verdict_method(comparison) if comparison.pairs else ())),
         definitions=tuple(definitions(None, comparison)),
     )
 

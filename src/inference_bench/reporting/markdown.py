@@ -6,7 +6,7 @@ from inference_bench import __version__
 from inference_bench.reporting.view import Cell, Definition, Point, Report, Table, TestView
 from inference_bench.results.markdown import escaped
 
-_TOLD_ALREADY = "The charts stand in executive_report.html and, when asked for, in charts/."
+_TOLD_ALREADY = "The charts stand in the HTML report beside this one and, when asked for, in charts/."
 
 
 def report_markdown(report: Report) -> str:

@@ -5,7 +5,7 @@ The words about pairs and winners come from `results.comparison_words`.
 
 from collections.abc import Iterator, Sequence
 
-from inference_bench.reporting.capacity import capacity_verdict
+from inference_bench.reporting.capacity import capacity_change_headline, capacity_change_sentences, capacity_verdict
 from inference_bench.reporting.text import clean, count, listed, p_words, sentence
 from inference_bench.reporting.view import Banner, Point, Verdict
 from inference_bench.results.comparison import Comparison, Pair
@@ -133,14 +133,15 @@ def comparison_verdict(comparison: Comparison, numbers: dict[str, int]) -> Verdi
         headline, tone = _no_winner(comparison), "plain"
     first = sentence(clean(winner_sentence(comparison), limit=LONG))
     second = "Nothing was compared on a metric that decides."
-    if comparison.capacities and not comparison.primary_pairs:
-        second = "Only capacities are compared, by their intervals; they stand below."
+    capacities = capacity_change_sentences(comparison)
+    if capacities and not comparison.primary_pairs:
+        second = "Only capacities are compared, by their intervals."
     if lead is not None:
         second = sentence(clean(f"In {lead.test}, {pair_sentence(lead, comparison.design)}", limit=LONG))
     return Verdict(
         headline,
         "good" if tone == "good" else "plain",
-        (first, second),
+        (first, second, *capacities),
         tuple(_how_sure(comparison, lead)),
         numbers.get(winner) if winner is not None else None,
     )
@@ -154,8 +155,9 @@ def _no_winner(comparison: Comparison) -> str:
         return "The services are equivalent"
     if "no_difference_shown" in verdicts:
         return "No difference shown"
-    nothing = "Capacities compared" if comparison.capacities else "No comparison"
-    return "Not comparable" if verdicts else nothing
+    if verdicts:
+        return "Not comparable"
+    return capacity_change_headline(comparison) if comparison.capacities else "No comparison"
 
 
 def _lead(comparison: Comparison, winner: str | None) -> Pair | None:
@@ -194,7 +196,8 @@ def _how_sure(comparison: Comparison, lead: Pair | None) -> Iterator[Point]:
         if more is not None:
             yield Point("To decide", sentence(clean(f"{pair.test}, {pair.a} and {pair.b}: {more}")))
     if comparison.design.get("run_to_run") is not True:
-        yield Point("Reach", f"Intervals hold within this run: the comparison {NO_RUN_TO_RUN}.")
+        where = "these runs" if comparison.scope == "between_runs" else "this run"
+        yield Point("Reach", f"Intervals hold within {where}: the comparison {NO_RUN_TO_RUN}.")
 
 
 def _error_rate(comparison: Comparison, pairs: int) -> Iterator[Point]:

@@ -74,7 +74,7 @@ def visualize(
 
     TEST_ID is a run's id, the beginning of it that no other run shares, the path of its folder, or a comparison file
     in JSON (the one in a run's folder means that run). charts/, executive_report.html and report.md go into the run's
-    folder, those of a comparison file beside it.
+    folder; of a comparison file, NAME_report.html and NAME_report.md are written beside it.
     """
     formats = _formats(forms, charts_only=charts_only, reports_only=reports_only)
     if open_it and charts_only and "html" not in formats:

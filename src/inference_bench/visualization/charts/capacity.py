@@ -97,6 +97,8 @@ def _points(
     made: go.Figure, service: str, found: ServiceCapacity, style: ServiceStyle, *, shares: bool, unit: str
 ) -> None:
     drawn = [(probe, share) for probe in found.probes if (share := _share(probe, shares=shares)) is not None]
+    # The legend shows the first marker: one that kept the promises where there is one, never another's cross.
+    drawn.sort(key=lambda found: (True, False, None).index(found[0].kept))
     symbols = {True: style.marker, False: f"{style.marker}-open", None: "x-thin"}
     colours = [NEUTRAL if probe.kept is None else style.colour for probe, _ in drawn]
     made.add_trace(
