@@ -112,6 +112,22 @@ def test_going_on_until_decided_is_not_resumed(tmp_path: Path) -> None:
     assert folder.journal.is_dir()
 
 
+def test_a_test_may_have_been_begun_though_no_record_of_it_is_left(tmp_path: Path) -> None:
+    """A run that is killed has sent requests that nothing tells of: a prefix cache may know them."""
+    whole = (Window(round=0, start_ns=ZERO_NS, end_ns=ZERO_NS + 10),)
+    load = LoadShape(concurrent_users=1)
+    plan = [PlannedTest(name=name, kind="load", rounds=2, load=load) for name in ("load", "next", "last")]
+    tests = {test.name: designs.TestDesign(unit="round", rule="", asked=2, planned=2) for test in plan}
+    design = DESIGN.model_copy(update={"tests": tests})
+    windows = {"load": {"vllm": whole, "ollama": whole}}
+    between, _ = partial(tmp_path / "test_between", plan=plan, windows=windows, design=design)
+    assert interrupted_run(between, rescue=False).cut == {"load": 1}
+    twice = tuple(window.model_copy(update={"round": number}) for number in range(2) for window in whole)
+    both = {"load": {"vllm": twice, "ollama": twice}}
+    after, _ = partial(tmp_path / "test_after", plan=plan, windows=both, design=design)
+    assert interrupted_run(after, rescue=False).cut == {"next": 0}
+
+
 def test_the_configuration_must_still_be_one(tmp_path: Path) -> None:
     folder, _ = partial(tmp_path / "test_changed", config={"benchmark": {"seed": "no number"}})
     with pytest.raises(BenchError, match="cannot be used: "):

@@ -155,3 +155,12 @@ def test_a_probe_that_lost_a_record_is_measured_anew_with_all_after_it(tmp_path:
     assert [(test.name, test.services) for test in after.plan] == [("chat@1", ("vllm",))]
     (facts,) = after.capacity
     assert [len(one.probes) for one in facts.services.values()] == [1, 0]
+
+
+def test_a_probe_that_was_killed_before_it_left_a_record_is_asked_with_other_prefixes(tmp_path: Path) -> None:
+    folder = searched(tmp_path / "test_at_once", last="cut", lost=6)
+    run = interrupted_run(folder, rescue=True)
+    assert ("chat@2", "vllm", 0) not in run.progress.turns
+    assert run.cut_turns == (CutTurn(test="chat@2", service="vllm", round=0),)
+    begin_again(run, plan_of(run))
+    assert cut_before(folder.read_manifest(), "chat@2", "vllm", 0) == 1

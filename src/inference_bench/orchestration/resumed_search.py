@@ -70,13 +70,14 @@ def search_left(test: LoadTestSettings, manifest: Manifest, progress: Progress) 
     kept = [
         (point_name(test.name, probe.load), one.name, probe.round) for one in state.services for probe in one.probes
     ]
+    found = {turn for turn in progress.turns if turn[0].rpartition("@")[0] == test.name}
     upcoming = state.next_probe()
     if upcoming is not None:
         one, load = upcoming
         turn = (point_name(test.name, load), one.name, one.round_of(load))
         kept += [turn] if progress.turns.get(turn, False) else []
-    found = sorted(turn for turn in progress.turns if turn[0].rpartition("@")[0] == test.name)
-    cut = [CutTurn(test=name, service=service, round=number) for name, service, number in found]
+        found |= {turn} if _was_planned(manifest, turn) else set()
+    cut = [CutTurn(test=name, service=service, round=number) for name, service, number in sorted(found)]
     gone = tuple(turn for turn in cut if (turn.test, turn.service, turn.round) not in kept)
     return SearchLeft(test, state, tuple(kept), gone)
 
@@ -117,6 +118,16 @@ def _planned(left: SearchLeft, seed: int) -> Iterator[PlannedTest]:
             asked = tuple(dict.fromkeys(service for _, service, _ in turns))
             planned = planned_test(probe_plan(left.test, load, 0, seed, 0), asked)
             yield planned.model_copy(update={"rounds": max(number for _, _, number in turns) + 1})
+
+
+def _was_planned(manifest: Manifest, turn: Turn) -> bool:
+    """Return whether a probe was begun as far as the plan tells: one that was killed at once has sent what it has no
+    records of.
+    """
+    name, service, number = turn
+    return any(
+        test.name == name and service in (test.services or ()) and test.rounds > number for test in manifest.plan
+    )
 
 
 def _facts(manifest: Manifest, test: str) -> CapacityFacts | None:

@@ -31,7 +31,6 @@ from inference_bench.results.progress import Progress, planned_units, progress_o
 from inference_bench.testing.estimates import estimate
 from inference_bench.testing.plan import LoadPlan, TtftPlan
 
-_LEAST_PAUSE_NS = 1_000_000_000  # between two parts on the run's clock, whatever the wall clock says
 _SAME = ("engine", "dialect", "product", "version", "model", "simulated")
 
 
@@ -87,13 +86,23 @@ class Interrupted:
         return "block" if _planned(self.manifest, test).kind == "ttft" else "round"
 
     @property
+    def under_way(self) -> str | None:
+        """The first of its tests that is not whole. Of a run that was killed the last moments are lost: this test may
+        have been begun though nothing tells of it, and a prefix cache may know its next prompts.
+        """
+        done = self.progress.completed
+        return next((test.name for test, planned in self.planned if done[test.name] < planned), None)
+
+    @property
     def cut(self) -> dict[str, int]:
-        """From which round or block on the tests that are not whole are measured, by test; of those that were begun."""
+        """From which round or block on the tests that are not whole are measured, by test; of those that were begun, or
+        may have been.
+        """
         done = self.progress.completed
         return {
             test.name: done[test.name]
             for test, planned in self.planned
-            if test.name in self.progress.begun and done[test.name] < planned
+            if (test.name in self.progress.begun or test.name == self.under_way) and done[test.name] < planned
         }
 
     @property
@@ -201,7 +210,10 @@ def _rest(test: TtftPlan | LoadPlan, run: Interrupted) -> TtftPlan | LoadPlan | 
     if isinstance(test, TtftPlan):
         if done >= test.blocks:
             return None
-        return replace(test, order=test.order[done:], first=done, stretch=run.progress.begun.get(test.name, 0))
+        stretch = run.progress.begun.get(test.name, 0)
+        if test.name in run.cut:
+            stretch = max(stretch, _begun_before(run.manifest, test.name) + 1)
+        return replace(test, order=test.order[done:], first=done, stretch=stretch)
     if done >= test.rounds:
         return None
     turns = tuple(turn for turn in test.turns if turn.round_no >= done)
@@ -209,8 +221,10 @@ def _rest(test: TtftPlan | LoadPlan, run: Interrupted) -> TtftPlan | LoadPlan | 
 
 
 def _is_begun(test: TtftPlan | LoadPlan, run: Interrupted) -> bool:
-    """Return whether something of the next round was sent before; a TTFT test's new stretch has prompts of its own."""
-    return isinstance(test, LoadPlan) and run.progress.begun.get(test.name, 0) > test.first
+    """Return whether some of the next round may have been sent before. A TTFT test's new stretch has prompts of its
+    own.
+    """
+    return isinstance(test, LoadPlan) and test.name in run.cut
 
 
 def _begun_before(manifest: Manifest, test: str) -> int:

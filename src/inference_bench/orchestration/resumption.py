@@ -76,7 +76,7 @@ def _note(run: Interrupted, resumption: Resumption) -> str:
         f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC, {resumption.pause_seconds:,.0f} s after its last answer, "
         f"with {resumption.after_requests:,} requests kept"
         if run.progress.requests
-        else f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC; it had sent no request before"
+        else f"resumed at {resumption.at:%Y-%m-%d %H:%M:%S} UTC; it held no request before"
     )
     if resumption.removed_requests:
         where = [f"{name} from {run.unit(name)} {first + 1} on" for name, first in resumption.cut.items()]
