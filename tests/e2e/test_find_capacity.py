@@ -93,11 +93,12 @@ def test_what_was_asked_beyond_the_edge_fails_nothing_and_compares_nothing(searc
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--find-capacity"], "--find-capacity varies one load test, and 3 are selected"),
+        (["--find-capacity"], "--find-capacity varies one load test, and 4 are selected"),
         (["--find-capacity", "--test", "bare"], "nothing is promised in bare"),
         (["--find-capacity", "--test", "course"], "varies users or a rate, and course has steps arrivals"),
         (["--find-capacity", "--test", "bare", "--until-decided"], "exclude each other"),
         (["--find-capacity", "--test", "brief"], "varies the rate of brief, which ends after a number of requests"),
+        (["--find-capacity", "--test", "few"], "varies the users of few, which ends after a number of requests"),
         (["--find-capacity", "--ttft-only"], "--find-capacity concerns load tests"),
     ],
 )
@@ -107,7 +108,8 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_asked(
     cwd = tmp_path_factory.mktemp("refused")
     course = {"name": "course", "arrivals": "steps", "rate": [1, 2], "duration_seconds": 2, "slo": PROMISE}
     brief = {"name": "brief", "rate": 4, "requests": 20, "slo": PROMISE}
-    write_config(cwd / "c.yaml", load_tests=[users("bare", 2, requests=4), course, brief])
+    few = users("few", 2, requests=4, slo=PROMISE)
+    write_config(cwd / "c.yaml", load_tests=[users("bare", 2, duration_seconds=2), course, brief, few])
     done = benchmark("-c", "c.yaml", "--url", "vllm=http://127.0.0.1:9", *words, cwd=cwd)
     assert done.code == 2, done.said()
     assert problem in done.errors[0]

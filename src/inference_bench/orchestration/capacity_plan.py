@@ -38,18 +38,20 @@ def promise_of(test: LoadTestSettings, config: Mapping[str, object]) -> SloSetti
     """Return what a load of this test must keep, with an attainment where limits per request need one.
 
     Raises ConfigError when nothing is promised, UsageError for arrivals that have no single load, and
-    for a rate that is not kept for a time.
+    for a load that is not kept for a time.
     """
     if test.arrivals not in SEARCHED:
         raise UsageError(
             f"--find-capacity varies users or a rate, and {test.name} has {test.arrivals} arrivals",
             hint=f"arrivals it can search: {', '.join(SEARCHED)}",
         )
-    if test.arrivals != "closed" and test.duration_seconds is None:
-        # The same number of requests at a higher rate is over sooner: in a few ms no server breaks a promise.
+    if test.duration_seconds is None:
+        # The same number of requests at a higher rate is over sooner: in a few ms no server breaks a promise. And of
+        # more users than there are requests, most never ask: any number of them would be kept.
+        what = "users" if test.arrivals == "closed" else "rate"
         raise UsageError(
-            f"--find-capacity varies the rate of {test.name}, which ends after a number of requests",
-            hint="set duration_seconds instead of requests: each rate is then tried for as long",
+            f"--find-capacity varies the {what} of {test.name}, which ends after a number of requests",
+            hint="set duration_seconds instead of requests: each load is then tried for as long",
         )
     slo = slo_of(config, test.name)
     if slo is None:
