@@ -28,7 +28,7 @@ from run_records import DEAD_PROCESS, at, manifest, request, row_values
 BOTH = ("vllm", "ollama")
 CONFIG: dict[str, Any] = {
     "ttft_test": {"enabled": False},
-    "load_tests": [{"name": "chat", "concurrent_users": 1, "requests": 2, "rounds": 1}],
+    "load_tests": [{"name": "chat", "concurrent_users": 1, "duration_seconds": 1, "rounds": 1}],
     "slo": {"per_request": {"ttft_ms": 250}, "attainment": 0.8},
 }
 WORKLOAD = PooledWorkload("chat", (WorkItem((Message("user", "Hello"),), None, "any"),), 7)
