@@ -64,6 +64,16 @@ def test_what_the_server_takes_is_not_the_client_s() -> None:
     assert found.longest_ms == pytest.approx(0.0)
 
 
+def test_a_connection_that_was_opened_ahead_and_was_not_ready_in_time_is_the_server_s() -> None:
+    rows = turns([300.0, 70.0])  # due at 240 and 780 ms
+    rows[1] |= {"connect_start_ns": at(100), "connected_ns": at(540)}
+    rows[2] |= {"connect_start_ns": at(500), "connected_ns": at(700)}  # ready long before: this client was late
+    found = turn_lags(request_table(rows), WINDOW, think_ns=THINK_MS * 1_000_000, endless=False)
+    assert found is not None
+    assert found.longest_ms == pytest.approx(70.0)
+    assert found.wait_share == pytest.approx((70.0 - FREE_MS) / (540 + 310))
+
+
 def test_rounds_and_users_are_apart_and_single_requests_are_no_conversation() -> None:
     first, second = turns([2.0]), turns([3.0])
     for row in second:

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from inference_bench.metrics.columns import Bools, Ints, Records, RequestColumns
+from inference_bench.metrics.columns import Bools, Ints, Records, RequestColumns, Whole
 from inference_bench.testing.decoder import ANSWER_CHARS
 from inference_bench.testing.signs import Bounds
 
@@ -33,12 +33,13 @@ def turn_lags(requests: Records, bounds: Bounds, *, think_ns: int, endless: bool
     """Return how late turns were; None when the requests are no sessions, or no turn was due in the windows.
 
     A turn is due when the user's last answer has ended and it has thought. Those after an answer that was not good are
-    left out: their pause has other rules. What a connection takes that is opened for the turn is the server's.
+    left out: their pause has other rules. What a connection takes that is opened for a turn is the server's.
     `endless`: users ask until the window closes, so a turn that never came was late until then at least.
     """
     columns = RequestColumns(requests)
     session, user, rounds = (columns.whole(name) for name in ("session", "user", "round"))
-    sent, connecting, end = (columns.whole(name) for name in ("sent_ns", "connect_start_ns", "end_ns"))
+    sent, end = columns.whole("sent_ns"), columns.whole("end_ns")
+    connecting, connected = columns.whole("connect_start_ns"), columns.whole("connected_ns")
     left = np.where(sent.known, sent.value, connecting.value)
     rows = np.flatnonzero(session.known & user.known & (sent.known | connecting.known) & ~columns.flag("warmup"))
     if not rows.size:
@@ -48,16 +49,25 @@ def turn_lags(requests: Records, bounds: Bounds, *, think_ns: int, endless: bool
     due = end.value + think_ns
     follows = (np.diff(user.value[rows]) == 0) & (np.diff(rounds.value[rows]) == 0)
     before, after = rows[:-1][follows], rows[1:][follows]
-    opened = connecting.known[after] & (connecting.value[after] >= due[before])
-    came = np.where(opened, connecting.value[after], left[after])
+    opened, ready = (Whole(mark.value[after], mark.known[after]) for mark in (connecting, connected))
+    came = _came(opened, ready, left[after], due[before])
     keep = good[before]
-    told = [(due[before][keep], came[keep], left[before][keep])]
+    told = [(due[before][keep], came[keep], (left[after] - left[before])[keep])]
     if endless:
         last = rows[np.append(~follows, True)]
         last = last[good[last]]
-        told.append((due[last], _closing(due[last], bounds), left[last]))
-    dues, comes, befores = (np.concatenate(parts) for parts in zip(*told, strict=True))
-    return _summed(dues, comes, befores, _inside(dues, bounds))
+        closing = _closing(due[last], bounds)
+        told.append((due[last], closing, closing - left[last]))
+    dues, comes, cycles = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    return _summed(dues, comes, cycles, _inside(dues, bounds))
+
+
+def _came(connecting: Whole, connected: Whole, left: Ints, due: Ints) -> Ints:
+    """Return when turns were sent, as far as it was up to this client: what a connection takes that was not ready when
+    they were due, whether it was opened then or ahead of them, is the server's.
+    """
+    late = connecting.known & ((connecting.value >= due) | (connected.known & (connected.value > due)))
+    return np.where(late, np.maximum(connecting.value, due), left)
 
 
 def _inside(times: Ints, bounds: Bounds) -> Bools:
@@ -75,10 +85,10 @@ def _closing(times: Ints, bounds: Bounds) -> Ints:
     return closing
 
 
-def _summed(due: Ints, came: Ints, before: Ints, counted: Bools) -> TurnLags | None:
+def _summed(due: Ints, came: Ints, cycles: Ints, counted: Bools) -> TurnLags | None:
     if not counted.any():
         return None
     lag = np.maximum(came - due, 0)[counted]
-    cycle = int((came - before)[counted].sum())
+    cycle = int(cycles[counted].sum())
     waited = int(np.maximum(lag - TURNAROUND_NS, 0).sum())
     return TurnLags(int(counted.sum()), float(lag.max()) / 1e6, waited / cycle if cycle > 0 else 0.0)
