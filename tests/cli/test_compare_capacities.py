@@ -18,12 +18,15 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 class Searches(NamedTuple):
-    """Four runs: one before, one after a loss, one that asks for other lengths, one with a hostile name of a test."""
+    """Five runs: one before, one after a loss, one that asks for other lengths, one with a hostile name of a test, one
+    that keeps its promises at no load.
+    """
 
     before: str
     after: str
     other: str
     hostile: str
+    none: str
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Searches:
         made("2", after, alike[1]),
         made("3", after, alike[1], max_tokens=256),
         made("4", before, alike[0], test="[bold]kn\x1b[31mee"),
+        made("5", capacity(None, None, 1), alike[1]),
     )
 
 
@@ -111,7 +115,15 @@ def test_other_load_tests_are_not_compared_and_the_gate_says_that_it_could_not_j
     assert code == 4
     assert "are not comparable: the load tests differ: max_tokens (A 64, B 256)." in words(out)
     assert "not held against the limit: knee capacity" in words(err)
-    assert "no test could be held against --fail-on-regression 20" in words(err)
+    assert "no test could be held against --fail-on-regression 20 Hint: Search again, to the end" in words(err)
+
+
+def test_a_service_that_carries_nothing_any_more_has_lost_its_capacity(command: Command, stored: Searches) -> None:
+    code, out, err = command("results", "compare", stored.before, stored.none, "--fail-on-regression", "900")
+    assert code == 4
+    assert "B/vllm carries less than A/vllm: not even 1 user against 40 users (40 to 42)" in words(out)
+    assert "knee B/vllm capacity carries none 10x" in words(out)
+    assert "regression of more than 900 % in knee" in words(err)
 
 
 def test_what_a_file_calls_its_search_is_shown_as_text(command: Command, stored: Searches) -> None:

@@ -128,9 +128,11 @@ def _gate(judged: "tuple[Regression, ...]", percent: float, *, quiet: bool) -> N
         tests = ", ".join(dict.fromkeys(clean(one.pair.test) for one in failed))
         raise GateFailedError(f"regression of more than {percent:g} % in {tests}")
     if judged and len(open_questions) == len(judged):
+        searched = all(one.what == "capacity" for one in judged)
+        again = "Search again, to the end, with the same promises and the same load test."
         raise GateFailedError(
             f"no test could be held against --fail-on-regression {percent:g}",
-            hint="Measure more, or name another --metric.",
+            hint=again if searched else "Measure more, or name another --metric.",
         )
     if not quiet:
         out().print(f"No regression of more than {percent:g} % is shown.", markup=False)
@@ -145,7 +147,7 @@ def _table(failed: "list[Regression]", percent: float) -> "Table":
     right = ("B worse by", "Interval", "Limit")
     made = table("Failed", "Service", "Metric", *right, right=right)
     for one in failed:
-        factor, interval = "no answer", ""
+        factor, interval = "carries none" if one.what == "capacity" else "no answer", ""
         if one.worse is not None and one.low is not None and one.high is not None:
             shown = factor_words(one.worse, one.low, one.high)
             factor, interval = f"{shown[0]}x", f"{shown[1]} – {shown[2]}"
