@@ -162,12 +162,14 @@ def _kept_lines(run: "Interrupted", plan: "RunPlan") -> list[str]:
 
 def _search_line(left: "SearchLeft") -> str:
     """Say how far a search had come, and what it goes on with."""
+    from inference_bench.results.capacity_rows import load_text  # noqa: PLC0415 - keeps --help fast
+
     name = clean(left.test.name)
     upcoming = left.state.next_probe()
     if upcoming is None:
         return f"Note: the search of {name} is whole, with {left.made}"
     one, load = upcoming
-    what = f"{load:.4g} {one.unit if load != 1 or one.unit != 'users' else 'user'}"
+    what = load_text(load, one.unit)
     return f"Note: the search of {name} goes on after {left.made}, with {clean(one.name)} at {what}"
 
 
