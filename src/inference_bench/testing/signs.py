@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,48 +70,63 @@ def workers_view(samples: pa.Table, bounds: Bounds) -> WorkersView:
     A sample speaks for the time since the one before it; a worker whose samples do not reach to the end of a window
     has not told of it, and one that told of none is not judged.
     """
-    shares: list[float] = []
-    stalls: list[float] = []
-    steps: list[float] = []
-    busy: list[float] = []
-    told_waiting = True
-    reads = unstamped = 0.0
-    unsent: list[int] = []
-    for worker in np.unique(samples.column("worker").to_numpy()):
-        rows = samples.filter(pc.equal(samples.column("worker"), worker)).sort_by("at_ns")
-        at = rows.column("at_ns").to_numpy()
-        told = [(start, end) for start, end in bounds if at[0] <= start and at[-1] >= end]
-        if not told:
-            continue
-        late, wall = rows.column("late_ns").to_numpy(), rows.column("wall_offset_ns").to_numpy()
-        waited, ran = _if_told(rows, "wait_ns"), _if_told(rows, "run_ns")
-        read, bare, left = (_if_told(rows, name) for name in ("reads", "unstamped", "unsent_bytes"))
-        told_waiting &= waited is not None
-        before = np.concatenate([at[:1], at[:-1]])
-        grown = ran_in = 0.0
-        for start, end in told:
-            grown += max(_grown(at, late, start, end), 0.0 if waited is None else _grown(at, waited, start, end))
-            ran_in += 0.0 if ran is None else _grown(at, ran, start, end)
-            if read is not None and bare is not None:
-                reads += _grown(at, read, start, end)
-                unstamped += _grown(at, bare, start, end)
-            inside = (at > start) & (before < end)
-            if left is not None:
-                unsent.extend(left[inside].tolist())
-            stalls.extend(rows.column("longest_stall_ns").to_numpy()[inside] / 1e6)
-            steps.extend(np.abs(np.diff(wall, prepend=wall[:1]))[inside] / 1e6)
-        length = sum(end - start for start, end in told)
-        shares.append(grown / length)
-        if ran is not None:
-            busy.append(ran_in / length)
+    each = samples.column("worker").to_numpy()
+    by_worker = (samples.filter(pc.equal(samples.column("worker"), worker)) for worker in np.unique(each))
+    told = [found for rows in by_worker if (found := _told_by(rows.sort_by("at_ns"), bounds)) is not None]
+    reads = sum(one.reads for one in told)
     return WorkersView(
-        wait_share=max(shares, default=None),
-        longest_stall_ms=float(max(stalls)) if stalls else None,
-        clock_step_ms=float(max(steps)) if steps else None,
-        cpu_share=max(busy, default=None),
-        schedstat=told_waiting if shares else None,
-        unstamped_share=unstamped / reads if reads else None,
-        unsent_bytes=max(unsent, default=None),
+        wait_share=max((one.wait_share for one in told), default=None),
+        longest_stall_ms=max((one.longest_stall_ms for one in told), default=None),
+        clock_step_ms=max((one.clock_step_ms for one in told), default=None),
+        cpu_share=max((one.cpu_share for one in told if one.cpu_share is not None), default=None),
+        schedstat=all(one.schedstat for one in told) if told else None,
+        unstamped_share=sum(one.unstamped for one in told) / reads if reads else None,
+        unsent_bytes=max((one.unsent_bytes for one in told if one.unsent_bytes is not None), default=None),
+    )
+
+
+class _Told(NamedTuple):
+    """What the samples of one worker say, as in `WorkersView`; its reads, and those of them without a stamp."""
+
+    wait_share: float
+    longest_stall_ms: float
+    clock_step_ms: float
+    cpu_share: float | None
+    schedstat: bool
+    reads: float
+    unstamped: float
+    unsent_bytes: int | None
+
+
+def _told_by(rows: pa.Table, bounds: Bounds) -> _Told | None:
+    """Return what one worker's samples, in order, say of these windows; None when they tell of none."""
+    at = rows.column("at_ns").to_numpy()
+    told = [(start, end) for start, end in bounds if at[0] <= start and at[-1] >= end]
+    if not told:
+        return None
+    late, wall = rows.column("late_ns").to_numpy(), rows.column("wall_offset_ns").to_numpy()
+    waited, ran = _if_told(rows, "wait_ns"), _if_told(rows, "run_ns")
+    read, bare, unsent = (_if_told(rows, name) for name in ("reads", "unstamped", "unsent_bytes"))
+    before = np.concatenate([at[:1], at[:-1]])
+    inside = np.zeros(at.shape, dtype=np.bool_)
+    grown = ran_in = reads = unstamped = 0.0
+    for start, end in told:
+        inside |= (at > start) & (before < end)
+        grown += max(_grown(at, late, start, end), 0.0 if waited is None else _grown(at, waited, start, end))
+        ran_in += 0.0 if ran is None else _grown(at, ran, start, end)
+        if read is not None and bare is not None:
+            reads += _grown(at, read, start, end)
+            unstamped += _grown(at, bare, start, end)
+    length = sum(end - start for start, end in told)
+    return _Told(
+        wait_share=grown / length,
+        longest_stall_ms=float(rows.column("longest_stall_ns").to_numpy()[inside].max()) / 1e6,
+        clock_step_ms=float(np.abs(np.diff(wall, prepend=wall[:1]))[inside].max()) / 1e6,
+        cpu_share=None if ran is None else ran_in / length,
+        schedstat=waited is not None,
+        reads=reads,
+        unstamped=unstamped,
+        unsent_bytes=None if unsent is None else int(unsent[inside].max()),
     )
 
 
