@@ -1,8 +1,7 @@
 """The main story: a planned run is measured, kept, summed up.
 
 plan -> run folder -> workers -> every test -> further blocks, where wanted -> tables -> summary, comparison, gates ->
-documents. What was measured survives whatever happens: Ctrl-C,
-a worker that dies, an error of ours.
+documents. What was measured survives whatever happens: Ctrl-C, a worker that dies, an error of ours.
 """
 
 import asyncio
@@ -224,6 +223,7 @@ def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
     settings = given.plan.settings
     created = datetime.now(UTC)
     clock = ClockAnchor(wall_ns=time.time_ns(), monotonic_ns=time.monotonic_ns(), boot_id=boot_id())
+    work = work_digests(given.plan.shapes)  # before there is a folder: a file of prompts may be gone
     folder = RunFolder.create(given.output_directory, given.name, created)
     manifest = Manifest(
         test_id=folder.test_id,
@@ -243,7 +243,7 @@ def _create_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
         process=this_process(),
         searches=tuple(test.name for test in given.plan.searches),
         calibrate=given.calibrate,
-        work=work_digests(given.plan.shapes),
+        work=work,
         resumed=(),
         notes=(*given.opened.notes, *given.plan.notes),
     )
