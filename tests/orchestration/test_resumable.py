@@ -154,10 +154,11 @@ def test_a_run_that_goes_on_is_marked_and_looked_at_again_at_its_end(tmp_path: P
         found=(),
         fairness=(),
     )
-    resumption = begin_again(found, plan)
+    resumption = begin_again(found, plan, calibrate=True)
     assert (resumption.after_requests, resumption.removed_requests, resumption.cut) == (0, 1, {"load": 0})
     after = folder.read_manifest()
     assert (after.status, after.resumed, after.windows) == ("running", (resumption,), {})
+    assert after.calibrate  # should it be cut before it is
     assert "what was cut is measured anew, 1 of its requests removed (load from round 1 on)" in after.notes[-1]
     assert after.design is not None
     assert after.design.sequential is not None

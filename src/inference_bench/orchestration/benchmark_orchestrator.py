@@ -208,7 +208,7 @@ def _run_folder(given: RunInput, stamp_source: StampSource) -> RunFolder:
         return _create_folder(given, stamp_source)
     if given.resumed.manifest.stamp_source != stamp_source:
         raise UsageError("the times of arrivals would not be taken as they were", hint="begin a new run")
-    begin_again(given.resumed, given.plan)
+    begin_again(given.resumed, given.plan, calibrate=given.calibrate)
     return given.resumed.folder
 
 

@@ -20,10 +20,11 @@ from inference_bench.results.progress import kept_windows, removed_by
 _LEAST_PAUSE_NS = 1_000_000_000  # between two parts on the run's clock, whatever the wall clock says
 
 
-def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
+def begin_again(run: Interrupted, plan: RunPlan, *, calibrate: bool = False) -> Resumption:
     """Write into the manifest that the run goes on from here, and return what was written.
 
-    Windows of what was cut go; the records of it stay in the tables until those of the new part take their place.
+    Windows of what was cut go; the records of it stay in the tables until those of the new part take their place. What
+    is asked to `calibrate` now, and is cut before it is, will be when it goes on again.
     Raises UsageError when the run has changed since it was looked at.
     """
     if run.folder.read_manifest() != run.manifest:
@@ -46,6 +47,7 @@ def begin_again(run: Interrupted, plan: RunPlan) -> Resumption:
     changes = {
         "status": "running",
         "process": this_process(),
+        "calibrate": run.manifest.calibrate or calibrate,
         "windows": kept_windows(run.manifest, run.cut, ends, run.cut_turns),
         "design": _design(run, plan),
         "resumed": (*(run.manifest.resumed or ()), resumption),
