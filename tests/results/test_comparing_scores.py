@@ -13,8 +13,10 @@ from inference_bench.results.summary import ServiceSummary, Summary, TestSummary
 from run_records import ZERO_NS, request, request_table
 
 
-def service(count: int = 100, *, failing: int = 0, asked: bool = False) -> ServiceSummary:
-    """Return figures: 10 requests a second, TTFT 50 ms, e2e 200 ms; `asked` makes the loop open."""
+def service(count: int = 100, *, failing: int = 0, asked: bool = False, measured: bool = True) -> ServiceSummary:
+    """Return figures: 10 requests a second, TTFT 50 ms, e2e 200 ms; `asked` makes the loop open. Without `measured`
+    there was no steady window.
+    """
     rows = []
     for seq in range(count):
         sent = 100.0 * seq
@@ -22,7 +24,7 @@ def service(count: int = 100, *, failing: int = 0, asked: bool = False) -> Servi
         failed = {"ok": False, "error_class": "timeout", "end_at": sent + 90}
         when = {"intended_at": sent} if asked else {}
         rows.append(request(seq, sent_at=sent, **when, **(failed if seq < failing else ok)))
-    windows = [(ZERO_NS, ZERO_NS + 10_000_000_000)]
+    windows = [(ZERO_NS, ZERO_NS + 10_000_000_000)] if measured else []
     calculator = MetricsCalculator(request_table(rows), None, windows=windows)
     return summarise_service(calculator, engine="vllm", simulated=False, validity=Validity(verdict="valid"))
 
@@ -65,6 +67,11 @@ def test_a_closed_loop_without_a_reference_has_no_overall_score() -> None:
     found = scored(a_test(service(), target_p95_ms=400.0))
     assert (found.latency, found.throughput, found.overall) == (1.0, None, None)
     assert found.reason == "no throughput: a closed loop asks for no rate, and scoring.references has none"
+
+
+def test_a_test_that_was_not_reached_says_nothing_of_what_it_asks() -> None:
+    found = scored(a_test(service(asked=True, measured=False), target_p95_ms=400.0))
+    assert "; no throughput: no steady window" in str(found.reason)
 
 
 def test_a_closed_loop_is_held_against_a_reference() -> None:

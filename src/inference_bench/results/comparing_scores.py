@@ -92,11 +92,12 @@ def _throughput(test: TestSummary, service: ServiceSummary, references: Mapping[
     """What was achieved of what was asked; a closed loop asks for nothing, so that a reference has to say it."""
     if test.kind == "ttft":
         return _Part(None, "a TTFT test has no rates")
-    rates = service.throughput
+    rates, achieved = service.throughput, service.throughput.requests_per_s
     if rates.rate_asked:
-        achieved = rates.requests_per_s
         return _Part(None, "no steady window") if achieved is None else _Part(min(1.0, achieved / rates.rate_asked))
     name = next((rate for rate in _RATES if rate in references), None)
+    if name is None and achieved is None:
+        return _Part(None, "no steady window")  # whatever was to be asked: nothing tells of it
     if name is None:
         return _Part(None, "a closed loop asks for no rate, and scoring.references has none")
     value = value_of(service, name)
