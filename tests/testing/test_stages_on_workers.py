@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import pickle
+import signal
 import socket
 import threading
 import time
@@ -11,11 +13,14 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+import pytest
 
 from inference_bench.api.exchange import Timeouts
 from inference_bench.api.protocols import Endpoint
 from inference_bench.api.targets import Target, resolve
+from inference_bench.errors import WorkerDiedError
 from inference_bench.results.journal import read_journal
+from inference_bench.testing import stages
 from inference_bench.testing.frames import RequestMeta, Stage
 from inference_bench.testing.pool import JobTuple, WorkerPool
 from inference_bench.testing.stages import StageResult, run_stage
@@ -171,3 +176,36 @@ def test_who_stops_waiting_for_a_decoder_that_is_held_leaves_no_error_behind(tmp
     asyncio.run(story())
     gc.collect()
     assert not said
+
+
+def test_a_worker_that_is_stopped_is_not_waited_for_without_end_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "SILENCE_NS", 2_000_000_000)
+    server = Server(None, enough=2)
+
+    async def story() -> None:
+        stop = asyncio.Event()
+        pool = WorkerPool(
+            [server.target], Timeouts(2, 60, 60), count=1, journal=tmp_path / "journal", stamps=True, keep_text=False
+        )
+        async with pool:
+            start = time.monotonic_ns()
+
+            def stage_of(_worker: int, number: int) -> Stage:
+                return Stage(number, ((0, start), (1, start)), 0, 0, ((0, 2),))
+
+            running = asyncio.create_task(
+                run_stage(pool, stage_of, lambda _worker, _start: jobs(2), start_ns=start, stop=stop)
+            )
+            await asyncio.to_thread(server.enough.wait, PATIENCE)
+            os.kill(pool.workers[0].pid, signal.SIGSTOP)
+            try:
+                stop.set()
+                with pytest.raises(WorkerDiedError, match="has not been heard of for 2 s"):
+                    await asyncio.wait_for(running, PATIENCE)
+            finally:
+                os.kill(pool.workers[0].pid, signal.SIGCONT)
+
+    asyncio.run(story())
+    server.close()

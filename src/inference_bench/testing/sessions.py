@@ -121,7 +121,7 @@ async def _run(
                 told = True
                 for worker in range(workers):
                     await pool.send(worker, ("last", number))
-            check_pulse(pool, range(workers))
+        check_pulse(pool, range(workers))
         if interrupted or not (pool.answers or started):
             await pool.pulse(POLL_SECONDS)
         else:

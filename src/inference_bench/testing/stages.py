@@ -87,7 +87,7 @@ async def run_stage(
         if not interrupted:
             for feed in feeds:
                 await _feed(pool, feed, number)
-            check_pulse(pool, [feed.worker for feed in feeds])
+        check_pulse(pool, [feed.worker for feed in feeds])
         await pool.pulse(POLL_SECONDS)
     return result_of(pool, [feed.worker for feed in feeds], interrupted=interrupted)
 
