@@ -179,6 +179,15 @@ def test_a_rate_puts_out_the_users_of_lower_layers(tmp_path: Path) -> None:
     assert (changed.requests, changed.duration_seconds) == (9, None)
 
 
+@pytest.mark.parametrize("arrivals", ["steps", "ramp"])
+def test_arrivals_with_their_own_course_put_out_the_ramp_of_lower_layers(arrivals: str, tmp_path: Path) -> None:
+    asked: dict[str, object] = {"load_tests.*.arrivals": arrivals, "load_tests.*.rate": (1.0, 3.0)}
+    for test in load(tmp_path, overrides=asked).settings.load_tests:
+        assert (test.arrivals, test.rate, test.ramp_up_seconds) == (arrivals, (1.0, 3.0), 0.0)
+    with pytest.raises(ConfigError, match=f"ramp_up_seconds: says nothing beside {arrivals}"):
+        load(tmp_path, overrides={**asked, "load_tests.*.ramp_up_seconds": 2})
+
+
 def test_contradictions_inside_one_layer_stay_errors(tmp_path: Path) -> None:
     both: dict[str, object] = {"load_tests.*.rate": 4.0, "load_tests.*.concurrent_users": 4}
     with pytest.raises(ConfigError, match="exclude each other"):

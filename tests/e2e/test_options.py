@@ -52,6 +52,7 @@ WRONG = {
     "unknown test": (["--test", "nope"], "there is no test 'nope'"),
     "both only": (["--ttft-only", "--load-only"], "--ttft-only and --load-only exclude each other"),
     "nothing left": (["--ttft-only", "--test", "one"], "no test is left to run"),
+    "load of no load test": (["--test", "ttft", "--users", "3"], "--users concerns load tests, and --test ttft leaves"),
     "too many": (["--max-requests", "5"], "more than --max-requests 5"),
     "quick and -c": (["--quick"], "--quick and -c/--config exclude each other"),
     "no prompts": (["--prompts", "none.txt"], "none.txt: cannot read the prompt file"),

@@ -8,6 +8,7 @@ stand beside it: a rate puts out the users. Nothing is validated here beyond the
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from inference_bench.config.load_models import SHAPED
 from inference_bench.config.models import default_load_tests
 from inference_bench.config.problems import unknown_key
 from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, Source, dotted
@@ -209,6 +210,8 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
         gone += ["arrivals", "burstiness", "max_in_flight"]
     if key == "arrivals" and value == "trace":
         gone += _NOT_OF_TRACES
+    if key == "arrivals" and value in SHAPED:
+        gone.append("ramp_up_seconds")
     for partner in gone:
         if (*test, partner) not in same_layer:
             _remove(layers, (*test, partner))

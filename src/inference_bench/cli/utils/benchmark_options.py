@@ -131,7 +131,7 @@ class BenchmarkOptions:
             "benchmark.name": self.name,
             "output.directory": None if self.output_dir is None else str(self.output_dir),
         }
-        if self.ttft_only:
+        if self._no_load_tests():
             # Nothing is said of load tests that will not run; there may be none.
             given = {key: value for key, value in given.items() if not key.startswith("load_tests.")}
         if self.prompts is not None:
@@ -162,8 +162,12 @@ class BenchmarkOptions:
         }
         unused = [name for name, value in given.items() if value is not None]
         unused += ["--calibrate"] if self.calibrate else []
-        if self.ttft_only and unused:
-            raise UsageError(f"{', '.join(unused)} concerns load tests, and --ttft-only leaves them out")
+        if unused and self._no_load_tests():
+            who = "--ttft-only" if self.ttft_only else "--test ttft"
+            raise UsageError(f"{', '.join(unused)} concerns load tests, and {who} leaves them out")
+
+    def _no_load_tests(self) -> bool:
+        return self.ttft_only or set(self.tests) == {"ttft"}
 
 
 def benchmark_options(command: Command) -> Command:
