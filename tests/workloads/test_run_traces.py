@@ -68,3 +68,13 @@ def test_a_test_without_lengths(tmp_path: Path) -> None:
     finalise(folder, status="complete", save_raw_data=True)
     with pytest.raises(ConfigError, match="no request of load to vllm has a time and both lengths"):
         read_trace(Path(folder.path))
+
+
+def test_what_lies_between_the_rounds_of_a_service_is_not_replayed(tmp_path: Path) -> None:
+    sent = [(0, 0), (0, 200), (0, 400), (3, 20_000), (3, 20_200), (5, 20_250)]
+    rows = [request(seq, round=r, sent_at=at, prompt_tokens=9, output_tokens=9) for seq, (r, at) in enumerate(sent)]
+    folder = run_with_journal(tmp_path, rows)
+    finalise(folder, status="complete", save_raw_data=True)
+    trace = read_trace(Path(folder.path))
+    assert trace.times_s.tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 0.85])
+    assert "its rounds are put end to end: 19.4 s between them left out" in trace.notes

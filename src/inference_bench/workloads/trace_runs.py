@@ -15,7 +15,7 @@ from inference_bench.workloads.trace_columns import Trace
 
 PARQUET_MAGIC: Final = b"PAR1"
 _FILE = "requests.parquet"
-_COLUMNS = ("test", "service", "kind", "warmup", "intended_ns", "sent_ns", "prompt_tokens", "output_tokens")
+_COLUMNS = ("test", "service", "kind", "round", "warmup", "intended_ns", "sent_ns", "prompt_tokens", "output_tokens")
 _NS = 1e-9
 
 
@@ -35,13 +35,14 @@ def run_parquet(folder: Path) -> Path:
 def read_run_trace(path: Path, stream: BinaryIO, selection: str | None) -> Trace:
     """Read the requests of one test and one service, warm-ups left out.
 
-    Times are the intended ones of an open loop, else when requests were sent. `selection` is TEST or TEST/SERVICE.
+    Times are the intended ones of an open loop, else when requests were sent. Rounds follow each other without the time
+    in which other services had their turns. `selection` is TEST or TEST/SERVICE.
     Requests whose lengths the server did not tell are left out and counted.
     """
     table = _table(path, stream)
     test, service = _choice(path, table, selection)
     mine = (_texts(table, "test") == test) & (_texts(table, "service") == service) & ~table["warmup"].to_numpy()
-    columns = table.select(["intended_ns", "sent_ns", "prompt_tokens", "output_tokens"]).filter(pa.array(mine))
+    columns = table.select(["round", "intended_ns", "sent_ns", "prompt_tokens", "output_tokens"]).filter(pa.array(mine))
     at_ns = columns["intended_ns"] if columns["intended_ns"].null_count == 0 else columns["sent_ns"]
     # Missing numbers become 0: no time and no length that a request can have.
     times, prompts, outputs = (_whole(column) for column in (at_ns, columns["prompt_tokens"], columns["output_tokens"]))
@@ -54,16 +55,34 @@ def read_run_trace(path: Path, stream: BinaryIO, selection: str | None) -> Trace
         )
     times, prompts, outputs = times[known], prompts[known], outputs[known]
     order = np.argsort(times, kind="stable")
-    seconds = (times[order] - times[order[0]]).astype(np.float64) * _NS
+    seconds, left_out_seconds = _end_to_end(times[order], _whole(columns["round"])[known][order])
     notes = [
         f"the requests of {test} to {service} in a run: {len(times):,}",
         "prompt lengths are what that server counted, its chat template included",
     ]
+    if left_out_seconds >= 0.05:  # as it is shown
+        notes.append(f"its rounds are put end to end: {left_out_seconds:,.1f} s between them left out")
     left_out = int((~known).sum())
     if left_out:
         notes.append(f"{left_out:,} of its requests left out: a length was not told")
     lengths = prompts[order].astype(np.int32), outputs[order].astype(np.int32)
     return Trace(f"{path.parent.name}#{test}/{service}", seconds, lengths[0], lengths[1], tuple(notes))
+
+
+def _end_to_end(times: npt.NDArray[np.int64], rounds: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], float]:
+    """Return ascending times (ns) as seconds since the first, with rounds one mean gap apart, and the seconds left out.
+
+    Between two rounds of a service others have their turns, connections are opened and warm-ups sent: silence that no
+    user made. The mean gap is that within all rounds; where no round holds two requests, times stay as they are.
+    """
+    seconds = (times - times[0]).astype(np.float64) * _NS
+    gaps = np.diff(seconds)
+    between = np.diff(rounds) != 0
+    if not between.any() or between.all():
+        return seconds, 0.0
+    mean = float(gaps[~between].mean())
+    joined = np.where(between, np.minimum(gaps, mean), gaps)
+    return np.concatenate(([0.0], np.cumsum(joined))), float((gaps - joined).sum())
 
 
 def _table(path: Path, stream: BinaryIO) -> pa.Table:
