@@ -188,6 +188,13 @@ def test_arrivals_with_their_own_course_put_out_the_ramp_of_lower_layers(arrival
         load(tmp_path, overrides={**asked, "load_tests.*.ramp_up_seconds": 2})
 
 
+def test_a_number_of_requests_puts_out_the_ramp_that_would_use_them_up(tmp_path: Path) -> None:
+    for test in load(tmp_path, overrides={"load_tests.*.requests": 9}).settings.load_tests:
+        assert (test.requests, test.duration_seconds, test.ramp_up_seconds) == (9, None, 0.0)
+    asked: dict[str, object] = {"load_tests.*.requests": 9, "load_tests.*.rate": 4.0}
+    assert load(tmp_path, overrides=asked).settings.load_tests[0].ramp_up_seconds == 2  # comes on top in an open loop
+
+
 def test_contradictions_inside_one_layer_stay_errors(tmp_path: Path) -> None:
     both: dict[str, object] = {"load_tests.*.rate": 4.0, "load_tests.*.concurrent_users": 4}
     with pytest.raises(ConfigError, match="exclude each other"):

@@ -106,6 +106,23 @@ def test_a_dry_run_tells_the_plan_on_stdout_and_measures_nothing(engine: Engine,
     assert run_folders(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("ramp", "requests", "wanted"),
+    [
+        (0, 3, "one: no user asks twice in a round of 3 requests: no rate can be told"),
+        (2, 3, "one: no user asks twice in a round of 3 requests: all are sent in the ramp, and nothing is measured"),
+        (2, 9, "one: requests that are sent in the ramp of 2 s are not measured, and count among those asked"),
+    ],
+)
+def test_a_plan_says_what_a_number_of_requests_leaves_unknown(
+    engine: Engine, tmp_path: Path, ramp: int, requests: int, wanted: str
+) -> None:
+    load = users("one", 3, requests=requests, ramp_up_seconds=ramp)
+    config = write_config(tmp_path / "c.yaml", load_tests=[load])
+    done = benchmark("-c", str(config), "--url", f"vllm={engine.url}", "--dry-run", cwd=tmp_path)
+    assert f"Note: {wanted}" in " ".join(done.said().split())
+
+
 def test_a_dry_run_until_decided_tells_the_budget(engine: Engine, tmp_path: Path) -> None:
     options = ["--url", f"vllm/b={engine.url}", "--dry-run", "--ttft-only", "--until-decided"]
     done = ask(engine, tmp_path, *options, "--max-requests", "5")

@@ -128,6 +128,23 @@ def test_without_a_window_nothing_is_known() -> None:
     assert found.counts().sent == 0
 
 
+def test_a_window_that_only_holds_first_requests_has_no_rate() -> None:
+    first = [answer(1, 1, 100), answer(2, 3, 100)]  # both sent (at 0 and 2) before any answer: the last one ends it
+    ends = (window(0, 0)[0], window(0, 2)[1] + 1)
+    slo = PerRequestSlo(ttft_ms=50)
+    found = measured(first, windows=[ends], slo=slo)
+    rates, good = found.throughput(), found.goodput()
+    assert (rates.requests_per_s, rates.output_tokens_per_s, rates.concurrency_mean) == (None, None, None)
+    assert good is not None
+    assert (good.requests_per_s, good.met, good.of) == (None, 2, 2)
+    second = (ends[0], window(0, 102)[1] + 1)  # user 1 asks again when its answer is there
+    assert measured([*first, answer(3, 103, 200)], windows=[second]).throughput().requests_per_s == pytest.approx(
+        2 / 0.102, rel=1e-4
+    )
+    hung = measured([answer(1, 5000, 6000, sent_at=0)])  # a window of its own length: nothing in a second is a rate
+    assert hung.throughput().requests_per_s == 0.0
+
+
 def test_counts_and_success_rate() -> None:
     rows = [
         answer(1, 5, 6),

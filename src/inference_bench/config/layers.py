@@ -212,6 +212,9 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
         gone += _NOT_OF_TRACES
     if key == "arrivals" and value in SHAPED:
         gone.append("ramp_up_seconds")
+    closed = _get(layers, (*test, "concurrent_users")) is not None and (*test, "rate") not in same_layer
+    if key == "requests" and closed:
+        gone.append("ramp_up_seconds")  # a closed loop's requests are used up in its ramp too, and not measured there
     for partner in gone:
         if (*test, partner) not in same_layer:
             _remove(layers, (*test, partner))

@@ -73,7 +73,11 @@ class LoadTestSettings(BaseModel):
     duration_seconds: PositiveSeconds | None = Field(
         default=None, description="A service's total steady time, divided over the rounds; the ramp comes on top."
     )
-    requests: Count | None = Field(default=None, description="Measured requests to each service, not a duration.")
+    requests: Count | None = Field(
+        default=None,
+        description="Measured requests to each service, not a duration. What a closed loop sends in a ramp is among "
+        "them and is not measured.",
+    )
     ramp_up_seconds: Seconds = Field(default=0.0, description="How long the load takes to build up.")
     warmup_requests: CountOrZero = Field(default=2, description="Uncounted requests before each turn of a service.")
     rounds: Annotated[int, Field(gt=0, le=MOST_ROUNDS)] = Field(

@@ -196,7 +196,7 @@ class MetricsCalculator:
         if self._slo is None:
             return None
         interrupted = self._columns.coded("error_class").among([INTERRUPTED])
-        return goodput(self._columns, self._counted & ~interrupted, self.window_seconds, self._slo)
+        return goodput(self._columns, self._counted & ~interrupted, self.windows, self._slo)
 
     def cold_start(self) -> ColdStart | None:
         """Return what the very first request saw; None when none was sent."""

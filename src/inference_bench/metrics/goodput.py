@@ -10,6 +10,7 @@ import numpy as np
 
 from inference_bench.metrics.columns import Bools, RequestColumns
 from inference_bench.metrics.definitions import METRICS
+from inference_bench.metrics.windows import Windows, in_window, rated, total_seconds
 
 LIMITED = ("ttft_ms", "tpot_ms", "e2e_ms")
 
@@ -58,8 +59,11 @@ def meets(columns: RequestColumns, limits: PerRequestLimits) -> Bools:
     return met
 
 
-def goodput(columns: RequestColumns, counted: Bools, seconds: float, limits: PerRequestLimits) -> Goodput:
-    """Return the goodput over the `counted` requests: sent (open loop: intended) in `seconds` of window."""
-    met = int(np.count_nonzero(meets(columns, limits) & counted))
-    of = int(np.count_nonzero(counted))
-    return Goodput(met / seconds if seconds else None, met / of if of else None, met, of)
+def goodput(columns: RequestColumns, counted: Bools, windows: Windows, limits: PerRequestLimits) -> Goodput:
+    """Return the goodput over the `counted` requests: sent (open loop: intended) in the windows."""
+    good = meets(columns, limits) & counted
+    met, of = int(np.count_nonzero(good)), int(np.count_nonzero(counted))
+    telling = rated(columns, windows)
+    seconds = total_seconds(telling)
+    inside = met if len(telling) == len(windows) else int(np.count_nonzero(good & in_window(columns, telling)))
+    return Goodput(inside / seconds if seconds else None, met / of if of else None, met, of)

@@ -11,7 +11,7 @@ import numpy as np
 
 from inference_bench.metrics.chunks import UNKNOWN, ChunkTable
 from inference_bench.metrics.columns import Bools, Floats, Ints, RequestColumns
-from inference_bench.metrics.windows import Windows, contains, known_in, overlap_ns, total_seconds
+from inference_bench.metrics.windows import Windows, contains, known_in, overlap_ns, rated, total_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Throughput:
 
 def throughput(columns: RequestColumns, chunks: ChunkTable | None, windows: Windows) -> Throughput:
     """Return the rates of one service in one test."""
+    windows = rated(columns, windows)
     seconds = total_seconds(windows)
     if not seconds:
         return Throughput(None, None, None, 0, None, None, None, None)

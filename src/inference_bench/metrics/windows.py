@@ -75,3 +75,23 @@ def overlap_ns(windows: Windows, starts: Ints, ends: Ints) -> Floats:
         part -= np.maximum(starts, low)
         shared += np.maximum(part, 0, out=part)
     return shared
+
+
+def rated(columns: RequestColumns, windows: Windows) -> Windows:
+    """Return the windows that a rate can be made of.
+
+    A closed loop that ends by its requests closes its window with the last send. Where no answer had come back until
+    then, every request was a user's first: the window is as long as the sending took, and says nothing of how fast
+    answers follow each other.
+    """
+    if columns.whole("intended_ns").known.any():
+        return windows
+    counted = ~columns.flag("warmup")
+    sent, end = (columns.whole(name) for name in ("sent_ns", "end_ns"))
+    sent = Whole(sent.value, sent.known & counted)
+
+    def answered(window: tuple[int, int]) -> bool:
+        last = (window[1] - 1, window[1])
+        return not known_in((last,), sent).any() or bool(known_in((window,), end)[sent.known].any())
+
+    return tuple(window for window in windows if answered(window))

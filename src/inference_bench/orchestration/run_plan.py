@@ -118,7 +118,7 @@ def make_run_plan(
     beginnings = {test.name: probe_plan(test, first_load(test), 0, seed, 0) for test in searches}
     # A search ends where the service does, not where the client does: it gets all the workers there may be.
     count = workers or (_most_workers() if searches else _auto_workers(plans))
-    notes = [f"{plan.name}: {_rounds_note(plan)}" for plan in plans if _rounds_note(plan)]
+    notes = [f"{plan.name}: {text}" for plan in plans for text in (_rounds_note(plan), _requests_note(plan)) if text]
     wanted = [needs(plan, len(services), count, settings.services.timeout_seconds) for plan in plans]
     notes += check_limits(wanted)
     shapes = {plan.name: shapes_of.shape(plan) for plan in plans}
@@ -178,6 +178,19 @@ def _rounds_note(plan: TtftPlan | LoadPlan) -> str:
         change = "raised" if plan.rounds > plan.asked_rounds else "lowered"
         return f"rounds {change} from {plan.asked_rounds} to {plan.rounds}, a multiple of the number of services"
     return ""
+
+
+def _requests_note(plan: TtftPlan | LoadPlan) -> str:
+    """Return what a number of requests leaves unknown in a closed loop."""
+    if not isinstance(plan, LoadPlan) or plan.open_loop or plan.settings.requests is None:
+        return ""
+    users, ramp = plan.users or 1, plan.settings.ramp_up_seconds
+    if all((turn.requests or 0) <= users for turn in plan.turns):
+        lost = "all are sent in the ramp, and nothing is measured" if ramp else "no rate can be told"
+        return f"no user asks twice in a round of {plan.turns[0].requests} requests: {lost}"
+    return f"requests that are sent in the ramp of {ramp:g} s are not measured, and count among those asked" * (
+        ramp > 0
+    )
 
 
 def planned_test(plan: TtftPlan | LoadPlan, services: tuple[str, ...] | None = None) -> PlannedTest:

@@ -26,6 +26,7 @@ class Explained:
 
 
 _RECORDS: Final = "the client's records of the window's requests"
+_NO_WINDOW: Final = "no steady window, or every request was the first of its user"
 _ARRIVAL: Final = "arrival stamps; tokens: server usage first, then a given tokenizer"
 
 
@@ -75,7 +76,10 @@ TERMS: Final[Mapping[str, Explained]] = {
     "interrupted": _count("requests that a Ctrl-C cut short: neither good nor failed", "counted"),
     "success_rate": _value("share of good requests", "ok / (ok + failed)", "share, 0 to 1", "no request ended"),
     "requests_per_s": _value(
-        "how many requests a second the service completed", "good ends inside the window / window_s", "requests/s"
+        "how many requests a second the service completed",
+        "good ends inside the window / window_s",
+        "requests/s",
+        _NO_WINDOW,
     ),
     "output_tokens_per_s": Explained(
         "value",
@@ -83,7 +87,7 @@ TERMS: Final[Mapping[str, Explained]] = {
         "output tokens by their arrival inside the window / window_s; an unknown split inside a chunk is prorated",
         "tokens/s",
         _ARRIVAL,
-        "output tokens that nobody told, or no steady window",
+        f"output tokens that nobody told, {_NO_WINDOW}",
     ),
     "total_tokens_per_s": Explained(
         "value",
@@ -91,13 +95,13 @@ TERMS: Final[Mapping[str, Explained]] = {
         "(prompt tokens of answers that began in the window + output tokens by arrival) / window_s",
         "tokens/s",
         _ARRIVAL,
-        "tokens that nobody told, or no steady window",
+        f"tokens that nobody told, {_NO_WINDOW}",
     ),
     "goodput.requests_per_s": _value(
         "good requests a second that met every limit of slo.per_request",
         "requests sent in the window, ok, and within every limit / window_s; failed and missing do not meet them",
         "requests/s",
-        "the test has no slo.per_request, or nothing was sent",
+        f"the test has no slo.per_request, {_NO_WINDOW}",
     ),
     "goodput.attainment": _value(
         "share of requests that met every limit of slo.per_request",

@@ -40,9 +40,10 @@ def _errors(kind: str) -> Callable[[ServiceSummary], Number]:
     return lambda service: service.requests.errors.get(kind, 0)
 
 
-_NO_WINDOW: Final = "no steady window"
-_NO_TOKENS: Final = "output tokens that nobody told, or no steady window"
+_NO_WINDOW: Final = "no steady window, or every request was the first of its user"
+_NO_TOKENS: Final = f"output tokens that nobody told, {_NO_WINDOW}"
 _NO_LIMITS: Final = "the test has no slo.per_request, or nothing was sent"
+_NO_GOOD_RATE: Final = f"the test has no slo.per_request, {_NO_WINDOW}"
 
 SCALARS: Final[Mapping[str, Scalar]] = {
     "success_rate": Scalar("more", lambda service: service.requests.success_rate, "no request ended"),
@@ -50,7 +51,7 @@ SCALARS: Final[Mapping[str, Scalar]] = {
     "output_tokens_per_s": Scalar("more", lambda service: service.throughput.output_tokens_per_s, _NO_TOKENS),
     "total_tokens_per_s": Scalar("more", lambda service: service.throughput.total_tokens_per_s, _NO_TOKENS),
     "sound_rate": Scalar("more", _sound_rate, "no request ended, or nothing looked at the texts"),
-    "goodput.requests_per_s": Scalar("more", _goodput(lambda good: good.requests_per_s), _NO_LIMITS),
+    "goodput.requests_per_s": Scalar("more", _goodput(lambda good: good.requests_per_s), _NO_GOOD_RATE),
     "goodput.attainment": Scalar("more", _goodput(lambda good: good.attainment), _NO_LIMITS),
     "sent": Scalar(None, lambda service: service.requests.sent, ""),
     "ok": Scalar(None, lambda service: service.requests.ok, ""),
