@@ -110,3 +110,22 @@ def test_a_load_that_cannot_be_offered_is_never_asked_for_again(start: int, whol
             refused.append(load)
     assert refused
     assert search.answer().value is None or kept > 1
+
+
+@given(knee=st.floats(0.5, 400), start=st.floats(0.1, 50), enough=st.floats(0.1, 100))
+def test_where_a_load_sends_too_few_requests_a_higher_one_is_tried(knee: float, start: float, enough: float) -> None:
+    search = CapacitySearch(start, whole=False, least=start / 1024)
+    tried: list[float] = []
+    while (load := search.next_load()) is not None:
+        tried.append(load)
+        if load >= enough:
+            search.record(load, kept=load <= knee)
+        elif not search.says_too_little(load):
+            search.cannot_offer(load)
+    assert len(tried) < 60
+    answer = search.answer()
+    if knee > 1.1 * enough:
+        assert answer.value is not None
+        assert answer.value <= knee <= answer.value * 1.06
+    elif knee < enough:
+        assert answer.value is None

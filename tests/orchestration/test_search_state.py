@@ -129,3 +129,19 @@ def test_what_kept_an_edge_from_being_enclosed_is_told() -> None:
     facts = state.services[0].facts()
     assert (facts.value, facts.low, facts.high) == (6, 6, 8)
     assert facts.limited_by == "this client at 7 users: late"
+
+
+def test_too_few_requests_ask_for_more_load_as_long_as_it_sends_more() -> None:
+    search = begin_search(RATE, ("one",))
+    for load, sent in ((2.5, 5), (5.0, 9), (10.0, 9)):
+        found = search.next_probe()
+        assert found is not None
+        one, wanted = found
+        assert wanted == load
+        one.note(ProbeFacts(load=load, round=0, kept=None, too_few=True, why=("so",), sent=sent))
+        search.done()
+    found = search.next_probe()
+    assert found is None or 5 < found[1] < 10
+    facts = facts_of(search)["one"]
+    assert facts.value is None
+    assert facts.limited_by == "too few requests at 10 requests/s (so): probes must last longer"

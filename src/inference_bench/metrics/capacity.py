@@ -34,7 +34,8 @@ class Answer:
 class CapacitySearch:
     """Doubles or halves the load until the edge is enclosed, halves the enclosure in proportion until it is narrower
     than `resolution` (users: one user), then tries its two ends `repeats` times each; where that moves the edge, the
-    search goes on from there. `whole`: loads are whole numbers. No load is below `least`.
+    search goes on from there. Where loads send too few requests to be judged, it begins above them. `whole`: loads are
+    whole numbers. No load is below `least`.
     """
 
     start: float
@@ -45,6 +46,7 @@ class CapacitySearch:
     most_probes: int = MOST_PROBES
     _outcomes: dict[float, list[bool]] = field(default_factory=dict)
     _ceiling: float = math.inf
+    _floor: float = 0.0
 
     @property
     def probes(self) -> int:
@@ -58,6 +60,15 @@ class CapacitySearch:
     def cannot_offer(self, load: float) -> None:
         """Note that this load, and any higher, cannot be offered from here."""
         self._ceiling = min(self._ceiling, load)
+
+    def says_too_little(self, load: float) -> bool:
+        """Note that this load, and any lower, sends too few requests to be judged; return whether a higher one may be
+        tried instead, which is so as long as none was kept.
+        """
+        if self._edge()[0] is not None:
+            return False
+        self._floor = max(self._floor, load)
+        return True
 
     @property
     def held_back(self) -> bool:
@@ -107,9 +118,20 @@ class CapacitySearch:
         if high is not None and high <= self.least:
             return self._again(high)
         load = self._rounded(self.start if high is None else high / 2)
+        if load <= self._floor:
+            return self._above_floor(high)
         while load >= self._ceiling and load > self.least:
             load = self._rounded(load / 2)
-        return max(self.least, load)
+        return max(self.least, load) if max(self.least, load) > self._floor else None
+
+    def _above_floor(self, high: float | None) -> float | None:
+        """Return a load that may send enough requests to be judged: twice as much, or below what was too much."""
+        wanted = self._rounded(2 * self._floor)
+        if high is None and wanted < self._ceiling:
+            return wanted
+        most = self._ceiling if high is None else min(high, self._ceiling)
+        between = self._between(self._floor, most)
+        return between if between is not None or high is None else self._again(high)
 
     def _between(self, low: float, high: float) -> float | None:
         """Return a load between two, in the middle in proportion; None when they are close enough."""

@@ -41,8 +41,13 @@ class ServiceSearch:
         if probe.kept is not None:
             self.search.record(load, kept=probe.kept)
         elif probe.too_few:  # as many would be sent if it was made again
-            few = f"too few requests at {load_text(load, self.unit)} ({why})"
-            self.refuse(load, f"{few}: probes must last longer")
+            few = f"too few requests at {load_text(load, self.unit)} ({why}): probes must last longer"
+            fewer = [tried.sent for tried in self.probes[:-1] if tried.too_few]
+            # More load sends more, unless the service is not quick enough to be asked more.
+            if probe.sent > max(fewer, default=-1) and self.search.says_too_little(load):
+                self.limited_by = few
+            else:
+                self.refuse(load, few)
         elif sum(tried.load == load and tried.kept is None for tried in self.probes) >= TRIES_OF_AN_INVALID_PROBE:
             self.refuse(load, f"this client at {load_text(load, self.unit)}: {why}")
 
