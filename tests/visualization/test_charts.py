@@ -189,6 +189,17 @@ def test_services_without_a_good_request_leave_charts_that_say_so(tmp_path: Path
         fragment(chart)
 
 
+def test_what_was_cut_off_leaves_the_test_before_it_to_draw(tmp_path: Path) -> None:
+    run = drawn_run(tmp_path)
+    *_, last = run.manifest.windows
+    windows = {test: found for test, found in run.manifest.windows.items() if test != last}
+    cut = Run(run.folder, run.manifest.model_copy(update={"windows": windows}))
+    drawn = {chart.name: chart for chart in BenchmarkVisualizer(cut).charts()}
+    for name in ("requests_over_time", "token_cadence"):
+        assert drawn[name].figure is not None, drawn[name].reason
+        assert f"test {last}" not in title(drawn[name])
+
+
 def test_one_service_has_charts_and_no_comparison(tmp_path: Path) -> None:
     drawn = {chart.name: chart for chart in BenchmarkVisualizer(drawn_run(tmp_path, services=("vllm",))).charts()}
     assert drawn["comparison"].figure is None

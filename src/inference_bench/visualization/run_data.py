@@ -194,6 +194,12 @@ class RunData:
         """Return the load tests."""
         return [test for test in self.tests if test.kind == "load"]
 
+    def heaviest_first(self) -> Sequence[TestSummary]:
+        """Return the load tests, the last as configured first, then the TTFT test: what was cut off at the end leaves
+        an earlier test to draw.
+        """
+        return [*reversed(self.load_tests()), *(test for test in self.tests if test.kind != "load")]
+
     def _calculator(self, test: str, service: str) -> MetricsCalculator | None:
         windows = self.manifest.window_bounds(test, service)
         if not windows or not self.has_records:

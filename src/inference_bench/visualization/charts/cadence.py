@@ -18,20 +18,23 @@ _SMALLEST_MS = 0.01
 
 
 def token_cadence(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
-    """Return the heat maps of the last load test, else of the TTFT test."""
-    test = next(iter(reversed(data.load_tests())), next(iter(data.tests), None))
-    if test is None:
+    """Return the heat maps of the last load test that has any, else of the TTFT test."""
+    if not data.tests:
         return missing(NAME, TITLE, data.no_test)
+    for test in data.heaviest_first():
+        grids = _grids(data, test)
+        if grids:
+            return _chart(data, styles, test, grids)
+    why = "the times of chunks were not kept (output.save_raw_data), or no answer had two chunks"
+    return missing(NAME, TITLE, why)
+
+
+def _grids(data: RunData, test: TestSummary) -> dict[str, Cadence]:
     edges, most = _edges(test), _longest(test)
-    grids = {
-        service: grid
-        for service in data.services_of(test)
-        if edges is not None and most >= 1 and (grid := data.cadence(test.name, service, edges, most)) is not None
-    }
-    if not grids:
-        why = "the times of chunks were not kept (output.save_raw_data), or no answer had two chunks"
-        return missing(NAME, TITLE, why)
-    return _chart(data, styles, test, grids)
+    if edges is None or most < 1:
+        return {}
+    found = {service: data.cadence(test.name, service, edges, most) for service in data.services_of(test)}
+    return {service: grid for service, grid in found.items() if grid is not None}
 
 
 def _chart(data: RunData, styles: dict[str, ServiceStyle], test: TestSummary, grids: dict[str, Cadence]) -> Chart:

@@ -12,15 +12,15 @@ NAME, TITLE = "requests_over_time", "Requests over time"
 
 
 def requests_over_time(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
-    """Return the timeline of the last load test (the heaviest as configured), else of the TTFT test."""
-    test = next(iter(reversed(data.load_tests())), next(iter(data.tests), None))
-    if test is None:
+    """Return the timeline of the last load test (the heaviest as configured) that has one, else of the TTFT test."""
+    if not data.tests:
         return missing(NAME, TITLE, data.no_test)
-    lanes = {service: data.lanes(test.name, service) for service in data.services_of(test)}
-    lanes = {service: found for service, found in lanes.items() if found}
-    if not lanes:
-        return missing(NAME, TITLE, f"no request of {test.name} lies in a steady window, or the records were not kept")
-    return _chart(data, styles, test, lanes)
+    for test in data.heaviest_first():
+        lanes = {service: data.lanes(test.name, service) for service in data.services_of(test)}
+        lanes = {service: found for service, found in lanes.items() if found}
+        if lanes:
+            return _chart(data, styles, test, lanes)
+    return missing(NAME, TITLE, "no request lies in a steady window, or the records were not kept")
 
 
 def _chart(data: RunData, styles: dict[str, ServiceStyle], test: TestSummary, lanes: dict[str, list[Lane]]) -> Chart:

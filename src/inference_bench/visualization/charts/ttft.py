@@ -13,11 +13,14 @@ TITLE = "How long people wait for the first token"
 
 
 def ttft_analysis(data: RunData, styles: dict[str, ServiceStyle]) -> Chart:
-    """Return the TTFT chart of the TTFT test, else of the first load test."""
-    test = next((test for test in data.tests if test.kind == "ttft"), next(iter(data.tests), None))
-    if test is None:
+    """Return the TTFT chart of the TTFT test, else of the first load test that has one."""
+    if not data.tests:
         return missing("ttft_analysis", TITLE, data.no_test)
-    return ttft_of(data, styles, test, "ttft_analysis")
+    for test in sorted(data.tests, key=lambda test: test.kind != "ttft"):
+        chart = ttft_of(data, styles, test, "ttft_analysis")
+        if chart.figure is not None:
+            return chart
+    return missing("ttft_analysis", TITLE, "no first token came in a steady window, or the records were not kept")
 
 
 def ttft_of(data: RunData, styles: dict[str, ServiceStyle], test: TestSummary, name: str) -> Chart:

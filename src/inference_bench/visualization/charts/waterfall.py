@@ -42,7 +42,7 @@ def client_server_waterfall(data: RunData, _styles: dict[str, ServiceStyle]) -> 
         told = [service for service in data.services if service in test.services and _tells(test.services[service])]
         if told:
             return _chart(data, test, told)
-    return missing(NAME, TITLE, "no server told its own times in its answers")
+    return missing(NAME, TITLE, "no server told its own times in its answers" if data.tests else data.no_test)
 
 
 def _tells(service: ServiceSummary) -> bool:
