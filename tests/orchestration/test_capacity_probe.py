@@ -51,6 +51,18 @@ def test_a_probe_in_which_requests_failed_says_so_first(both: TestSummary) -> No
     assert judge_probe(test, "vllm", SloSettings.model_validate(SLO), 2, 0).why == ()
 
 
+def test_a_service_that_is_gone_says_nothing_of_the_load(both: TestSummary) -> None:
+    service = both.services["vllm"]
+    sent = service.requests.sent
+    update = {"ok": 0, "failed": sent, "success_rate": 0.0, "errors": {"connect": sent}}
+    gone = service.model_copy(update={"requests": service.requests.model_copy(update=update)})
+    found = judge_probe(
+        both.model_copy(update={"services": {"vllm": gone}}), "vllm", SloSettings.model_validate(SLO), 2, 0
+    )
+    assert (found.kept, found.unreachable, found.too_few) == (None, True, False)
+    assert found.why == (f"{sent} of {sent} requests failed: connect",)
+
+
 def test_too_few_requests_for_a_percentile_say_nothing_and_answers_that_never_came_do(both: TestSummary) -> None:
     slo = SloSettings.model_validate({"limits": {"ttft_ms.p99": 60}})
     found = judge_probe(both, "vllm", slo, 2, 0)

@@ -145,3 +145,19 @@ def test_too_few_requests_ask_for_more_load_as_long_as_it_sends_more() -> None:
     facts = facts_of(search)["one"]
     assert facts.value is None
     assert facts.limited_by == "too few requests at 10 requests/s (so): probes must last longer"
+
+
+def test_a_service_that_stays_away_ends_its_search_and_keeps_what_it_carried() -> None:
+    state = begin_search(RATE, ("one",))
+    loads = []
+    while (found := state.next_probe()) is not None:
+        one, load = found
+        away = load > 5
+        loads.append(load)
+        said = {"kept": None if away else True, "unreachable": away, "why": ("9 of 9 requests failed: connect",)}
+        one.note(ProbeFacts.model_validate({"load": load, "round": one.round_of(load), "sent": 9, **said}))
+        state.done()
+    assert loads == [2.5, 5, 10, 10, 10]
+    facts = facts_of(state)["one"]
+    assert (facts.value, facts.high, facts.at_least) == (5, None, True)
+    assert facts.limited_by == "the service could not be reached at 10 requests/s: 9 of 9 requests failed: connect"

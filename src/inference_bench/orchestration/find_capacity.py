@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from inference_bench.config.models import LoadTestSettings
 from inference_bench.config.promise_models import SloSettings
@@ -30,6 +31,8 @@ from inference_bench.testing.context import RunContext
 from inference_bench.testing.limits import check_limits, needs
 from inference_bench.testing.load_runner import run_load
 from inference_bench.testing.plan import LoadPlan
+
+_NO_CONNECTION: Final = "connect"  # the class of errors of requests that were never sent, for want of a connection
 
 
 class FindCapacity:
@@ -127,20 +130,24 @@ def judge_probe(test: TestSummary, name: str, promise: SloSettings, load: float,
     """Return what a probe of one service says; others may have been offered the same load in the same round.
 
     One that the client spoiled says nothing, and so does one with too few requests for a percentile, if nothing else
-    was broken. A promise that cannot be judged for want of answers is broken.
+    was broken. A promise that cannot be judged for want of answers is broken, but where no request got a connection,
+    the service is gone: that is no load it was slow at.
     """
     service = test.services[name]
     causes = [cause for result in promises_of(promise, test) for cause in result.causes]
     broken = [cause for cause in causes if cause.service == name]
     invalid = service.validity.verdict == "invalid"
     few = bool(broken) and all(_too_few(service, cause.name) for cause in broken)
-    why = tuple(service.validity.reasons) if invalid else tuple(_said(service, [cause.name for cause in broken]))
+    unreachable = 0 < service.requests.sent == service.requests.errors.get(_NO_CONNECTION, 0)
+    said = [_failures(service)] if unreachable else _said(service, [cause.name for cause in broken])
+    why = tuple(service.validity.reasons) if invalid and not unreachable else tuple(said)
     found = service.metrics
     return ProbeFacts(
         load=load,
         round=round_no,
-        kept=None if invalid or few else not broken,
-        too_few=few and not invalid,
+        kept=None if invalid or few or unreachable else not broken,
+        too_few=few and not invalid and not unreachable,
+        unreachable=unreachable,
         why=why,
         sent=service.requests.sent,
         attainment=None if service.goodput is None else service.goodput.attainment,
@@ -172,9 +179,14 @@ def _said(service: ServiceSummary, broken: Sequence[str]) -> list[str]:
     requests = service.requests
     if not said or not requests.failed:
         return said
-    kinds = sorted(requests.errors, key=lambda kind: (-requests.errors[kind], kind))
-    failures = f"{requests.failed:,} of {requests.sent:,} requests failed: {', '.join(kinds)}"
+    failures = _failures(service)
     return [failures, *said] if 2 * requests.failed >= requests.sent else [*said, failures]
+
+
+def _failures(service: ServiceSummary) -> str:
+    requests = service.requests
+    kinds = sorted(requests.errors, key=lambda kind: (-requests.errors[kind], kind))
+    return f"{requests.failed:,} of {requests.sent:,} requests failed: {', '.join(kinds)}"
 
 
 def _cause_words(service: ServiceSummary, name: str) -> str:
@@ -194,6 +206,7 @@ def _outcome(probe: ProbeFacts) -> str:
     share = "" if probe.attainment is None else f" ({probe.attainment:.1%} of {probe.sent:,} requests)"
     if probe.kept is None:
         because = "too few requests" if probe.too_few else "the client could not be trusted"
+        because = "the service could not be reached" if probe.unreachable else because
         return f"says nothing, {because}: {'; '.join(probe.why)}"
     return f"kept{share}" if probe.kept else f"broken{share}: {'; '.join(probe.why)}"
 

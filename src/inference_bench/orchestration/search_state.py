@@ -49,7 +49,10 @@ class ServiceSearch:
             else:
                 self.refuse(load, few)
         elif sum(tried.load == load and tried.kept is None for tried in self.probes) >= TRIES_OF_AN_INVALID_PROBE:
-            self.refuse(load, f"this client at {load_text(load, self.unit)}: {why}")
+            if probe.unreachable:  # smaller loads would find it as little
+                self.refuse(0.0, f"the service could not be reached at {load_text(load, self.unit)}: {why}")
+            else:
+                self.refuse(load, f"this client at {load_text(load, self.unit)}: {why}")
 
     def refuse(self, load: float, why: str) -> None:
         """Note that this load, and any higher, cannot be offered from here."""

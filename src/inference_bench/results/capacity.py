@@ -13,8 +13,9 @@ _MODEL = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ProbeFacts(BaseModel):
-    """One probe: this load for one turn. `kept` is null where the client could not be trusted with it, or where it had
-    `too_few` requests for a promise about a percentile (`why`).
+    """One probe: this load for one turn. `kept` is null where the client could not be trusted with it, where it had
+    `too_few` requests for a promise about a percentile, or where the service was `unreachable`: no request of it got a
+    connection (`why`).
     """
 
     model_config = _MODEL
@@ -24,6 +25,7 @@ class ProbeFacts(BaseModel):
     kept: bool | None
     why: tuple[str, ...] = ()
     too_few: bool = False
+    unreachable: bool = False
     sent: int
     attainment: Number = None
     success_rate: Number = None
