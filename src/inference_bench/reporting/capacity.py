@@ -36,8 +36,8 @@ _LONG = 500
 _MOST_SAID = 4  # capacities of a comparison in its verdict; all stand below
 _TONES: Mapping[str, Tone] = {"valid": "plain", "suspect": "warn", "invalid": "bad"}
 _SPOILED = (
-    "At a load marked * a turn says nothing: this client spoiled it or the service could not be reached, and it was made "
-    "again; or it had too few requests."
+    "At a load marked * a turn says nothing: this client spoiled it or the service could not be reached, and it was "
+    "made again; or it had too few requests."
 )
 
 
