@@ -1,16 +1,21 @@
 """Every sign is there with its value and limits, also when nothing is wrong; what is near and what was not watched."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference_bench.results.finalise import finalise
+from inference_bench.results.manifest import LoadShape, PlannedTest
 from inference_bench.results.schema import journal_schema
+from inference_bench.results.summary import read_summary
 from inference_bench.results.trust import CalibrationFacts, WatchFacts
 from inference_bench.testing.evidence import near_limits, with_calibration
 from inference_bench.testing.signs import workers_view
 from inference_bench.testing.validity import Facts, judge, signs_of
-from run_records import at
+from run_records import at, request, run_with_journal
 
 SIGNS = [
     "send_lag",
@@ -162,3 +167,20 @@ def test_reads_without_a_stamp_and_answers_that_wait_are_told_of_all_workers() -
     earlier = workers_view(samples.drop_columns(["reads", "unstamped", "unsent_bytes"]), bounds)
     assert (earlier.unstamped_share, earlier.unsent_bytes) == (None, None)
     assert earlier.wait_share == view.wait_share
+
+
+@pytest.mark.parametrize(
+    ("due_at", "missing"),
+    [(100, "send lag, for of what was due in the window nothing could be sent"),
+     (5000, "send lag and rate, for nothing was due in the window")],
+)  # fmt: skip
+def test_what_was_due_and_got_no_connection_is_not_called_nothing_due(
+    tmp_path: Path, due_at: int, missing: str
+) -> None:
+    failed = {"sent_at": None, "connect_start_at": due_at, "end_at": due_at + 1, "ok": False, "error_class": "connect"}
+    plan = PlannedTest(name="load", kind="load", rounds=1, load=LoadShape(arrivals="poisson", rates=(6.0,)))
+    folder = run_with_journal(tmp_path, [request(0, intended_at=due_at, **failed)], plan=(plan,))
+    finalise(folder, status="complete", save_raw_data=False)
+    summary = read_summary(folder)
+    assert summary is not None
+    assert f"not watched: {missing}" in summary.tests[0].services["vllm"].validity.not_watched

@@ -134,8 +134,10 @@ def _mib(size: int) -> str:
 def _not_watched(facts: Facts, workers: WorkersView, *, open_loop: bool) -> list[str]:
     """Say which signs could not be looked at, and why; what does not apply is not among them."""
     said: list[str] = []
-    if open_loop and facts.send_lag_p99_ms is None:
+    if open_loop and facts.rate_sent_over_asked is None:
         said.append("not watched: send lag and rate, for nothing was due in the window")
+    elif open_loop and facts.send_lag_p99_ms is None:
+        said.append("not watched: send lag, for of what was due in the window nothing could be sent")
     if facts.merged_first_token_share is None:
         said.append("not watched: first tokens in merged reads, for there was no good answer")
     if workers.schedstat is None:
