@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from inference_bench.results.finalise import finalise
 from inference_bench.results.manifest import LoadShape, PlannedTest
 from inference_bench.results.schema import journal_schema
-from inference_bench.results.summary import read_summary
 from inference_bench.results.trust import CalibrationFacts, WatchFacts
+from inference_bench.testing.analyzers import summarise_run
 from inference_bench.testing.evidence import near_limits, with_calibration
 from inference_bench.testing.signs import workers_view
 from inference_bench.testing.validity import Facts, judge, signs_of
@@ -181,6 +181,4 @@ def test_what_was_due_and_got_no_connection_is_not_called_nothing_due(
     plan = PlannedTest(name="load", kind="load", rounds=1, load=LoadShape(arrivals="poisson", rates=(6.0,)))
     folder = run_with_journal(tmp_path, [request(0, intended_at=due_at, **failed)], plan=(plan,))
     finalise(folder, status="complete", save_raw_data=False)
-    summary = read_summary(folder)
-    assert summary is not None
-    assert f"not watched: {missing}" in summary.tests[0].services["vllm"].validity.not_watched
+    assert f"not watched: {missing}" in summarise_run(folder).tests[0].services["vllm"].validity.not_watched
