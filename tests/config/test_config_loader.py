@@ -277,3 +277,19 @@ load_tests:
     first, second = load(tmp_path, text).settings.load_tests
     assert (first.rate, second.rate, second.requests, second.name) == (2, 10, 5, "b")
     assert load(tmp_path, text).provenance["load_tests[1].name"].line == 5
+
+
+def test_an_output_length_that_a_workload_overrides_is_remarked(tmp_path: Path) -> None:
+    text = """
+load_tests:
+  - {name: own, max_tokens: 9, concurrent_users: 1, duration_seconds: 1}
+  - {name: replay, arrivals: trace, workload: {kind: trace, path: t.csv}}
+  - name: made
+    concurrent_users: 1
+    duration_seconds: 1
+    workload: {kind: synthetic, prompt_tokens: 50, output_tokens: 20}
+"""
+    assert load(tmp_path, text).remarks == ()
+    assert load(tmp_path, text, overrides={"load_tests.*.max_tokens": 16}).remarks == (
+        "max_tokens changes nothing in replay, made: the workload brings output lengths of its own",
+    )

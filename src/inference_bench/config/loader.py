@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from inference_bench.config.layers import add_environment, add_file, add_overrides, built_in
 from inference_bench.config.models import Settings
 from inference_bench.config.problems import config_error, problems_of
-from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, dotted
+from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, Source, dotted
 from inference_bench.config.shipped import shipped_text
 from inference_bench.config.vocabulary import Vocabulary, unknown_words
 from inference_bench.config.yaml_source import MAX_BYTES, parse_yaml
@@ -75,8 +75,23 @@ def load_settings(
     problems += [problem for problem in found if (problem.path, problem.provenance) not in told]
     if problems or settings is None:
         raise config_error(problems)
-    remarks = tuple(layers.remarks)
-    return LoadedSettings(settings, name, _provenance(settings, layers.origins), layers.by_service, remarks)
+    provenance = _provenance(settings, layers.origins)
+    remarks = (*layers.remarks, *_lengths_without_effect(settings, provenance))
+    return LoadedSettings(settings, name, provenance, layers.by_service, remarks)
+
+
+def _lengths_without_effect(settings: Settings, provenance: Mapping[str, Provenance]) -> list[str]:
+    """Say where a length was asked for over the files, and the work brings output lengths of its own."""
+    tests: list[str] = []
+    for place, test in enumerate(settings.load_tests):
+        work = test.workload or settings.workload
+        of_its_own = work.kind in ("trace", "sharegpt") or work.output_tokens is not None
+        asked = provenance[dotted(("load_tests", place, "max_tokens"))].source
+        if of_its_own and asked in (Source.ENVIRONMENT, Source.COMMAND_LINE):
+            tests.append(test.name)
+    if not tests:
+        return []
+    return [f"max_tokens changes nothing in {', '.join(tests)}: the workload brings output lengths of its own"]
 
 
 def _validated(
