@@ -106,6 +106,10 @@ ONE_PROBLEM = {
         LOAD + "    arrivals: trace\n    rate: 2\n",
         "x.yaml:4: load_tests[0].rate: says nothing of trace arrivals: a trace has its own times",
     ),
+    "a pause in a trace": (
+        LOAD + "    arrivals: trace\n    think_time_seconds: 2\n",
+        "x.yaml:4: load_tests[0].think_time_seconds: says nothing of trace arrivals: a trace has its own times",
+    ),
     "a trace of no file": (
         LOAD + "    arrivals: trace\n",
         "x.yaml:3: load_tests[0].arrivals: trace arrivals need a workload of kind trace, not built-in",

@@ -88,6 +88,13 @@ def test_a_trace_is_cut_by_time_or_by_rows_and_begins_again_when_it_goes_on() ->
         slices_of(times + 5, asked, 1)
 
 
+def test_a_time_beyond_the_end_of_a_trace_cuts_nothing_and_adds_no_silence() -> None:
+    times, longer = np.arange(10.0), load_test(arrivals="trace", duration_seconds=60)
+    assert sum(part.seconds for part in slices_of(times, longer, 2)) == pytest.approx(10.0)
+    gap = np.array([0.0, 1.0, 2.0, 100.0])  # the silence before the last row is the trace's own
+    assert sum(part.seconds for part in slices_of(gap, longer, 2)) == pytest.approx(60.0)
+
+
 def test_an_open_loop_that_is_held_back_sends_when_there_is_room_again() -> None:
     schedule = OpenSchedule(max_in_flight=2)
     schedule.add([Job(seq, 0, b"", intended_ns=10 * seq) for seq in range(1, 5)])

@@ -126,6 +126,7 @@ class LoadTestSettings(BaseModel):
             "concurrent_users": self.concurrent_users,
             "rate": self.rate,
             "burstiness": self.burstiness,
+            "think_time_seconds": self.think_time_seconds or None,
             "ramp_up_seconds": self.ramp_up_seconds or None,
         }
         for key, value in given.items():

@@ -47,12 +47,16 @@ def slices_of(times: npt.NDArray[np.float64], settings: LoadTestSettings, rounds
         replayed = times / (settings.speed or 1.0)
     if settings.requests is not None:
         replayed = replayed[: settings.requests]
+    beyond = 0  # rows that a duration cuts off: without any it cuts nothing, and the trace ends when it ends
     if settings.duration_seconds is not None:
-        replayed = replayed[replayed < settings.duration_seconds]
+        beyond = int(np.count_nonzero(replayed >= settings.duration_seconds))
+        replayed = replayed[: len(replayed) - beyond]
     if not len(replayed):
         raise ConfigError(f"the trace of load test {settings.name} has no request in what is to be replayed")
     gap = float(replayed[-1]) / (len(replayed) - 1) if len(replayed) > 1 else 1.0
-    whole = settings.duration_seconds if settings.duration_seconds is not None else float(replayed[-1]) + (gap or 1.0)
+    whole = float(replayed[-1]) + (gap or 1.0)
+    if settings.duration_seconds is not None:
+        whole = settings.duration_seconds if beyond else min(whole, settings.duration_seconds)
     if not whole <= LONGEST_SECONDS:
         raise ConfigError(
             f"the trace of load test {settings.name} takes longer than {LONGEST_SECONDS / 86_400:.0f} days to replay",
