@@ -50,7 +50,8 @@ def test_every_value_metric_and_sign_is_explained(command: Command) -> None:
         "turn_lag",
     ]
     names += ["better", "equivalent", "no_difference_shown", "not_comparable", "needed_n", "garbled", "short"]
-    names += ["phases", "calibration", "omission", "near", "not_watched"]
+    names += ["phases", "calibration", "omission", "near", "not_watched", "capacity"]
+    names += ["running", "waiting", "kv_use", "prefix_hit_share", "preemptions", "parts", "first_token"]
     names += [f"errors.{kind}" for kind in ErrorClass]
     for name in names:
         code, out, err = command("explain", name, "--json")

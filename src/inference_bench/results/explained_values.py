@@ -4,26 +4,12 @@ Words only; which of them exist as values of a summary stands in `values`, how t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from inference_bench.api.protocols import ErrorClass
 from inference_bench.metrics import sanity
-
-Kind = Literal["metric", "value", "error class", "output sanity", "validity sign", "trust", "verdict", "score"]
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """A word: what it is, how it comes about, in which unit, from what, and what makes it missing."""
-
-    kind: Kind
-    words: str
-    formula: str | None = None
-    unit: str | None = None
-    source: str | None = None
-    missing: str | None = None
-
+from inference_bench.results.explained_kinds import Explained
+from inference_bench.results.explained_server import SERVER_TERMS
 
 _RECORDS: Final = "the client's records of the window's requests"
 _NO_WINDOW: Final = "no steady window, or every request was the first of its user"
@@ -263,6 +249,7 @@ TERMS: Final[Mapping[str, Explained]] = {
         source="the client and its machine, never the server",
     ),
     "not_watched": Explained("trust", "what of the client nobody could look at, and why. No verdict"),
+    **SERVER_TERMS,
     "better": Explained(
         "verdict",
         "one service is better on the metric that decides: the difference is both sure and large enough to name",

@@ -8,7 +8,8 @@ from inference_bench.config.schema import closest
 from inference_bench.errors import UsageError
 from inference_bench.metrics.definitions import METRICS, Better
 from inference_bench.metrics.distribution import CONFIDENCE, interval_needs, percentile_needs
-from inference_bench.results.explained_values import TERMS, Kind
+from inference_bench.results.explained_kinds import Kind
+from inference_bench.results.explained_values import TERMS
 from inference_bench.results.values import SCALARS, better_of, statistics
 
 _BETTER: Final = {"less": "less is better", "more": "more is better", None: "neither direction is better"}
