@@ -195,6 +195,16 @@ def test_a_number_of_requests_puts_out_the_ramp_that_would_use_them_up(tmp_path:
     assert load(tmp_path, overrides=asked).settings.load_tests[0].ramp_up_seconds == 2  # comes on top in an open loop
 
 
+def test_other_arrivals_put_out_what_only_the_former_used(tmp_path: Path) -> None:
+    gamma = "load_tests: [{name: a, arrivals: gamma, rate: 2, burstiness: 0.5, duration_seconds: 5}]"
+    changed = load(tmp_path, gamma, overrides={"load_tests.*.arrivals": "constant"}).settings.load_tests[0]
+    assert (changed.arrivals, changed.burstiness) == ("constant", None)
+    trace = "load_tests: [{name: a, arrivals: trace, speed: 5, workload: {kind: trace, path: t.csv}}]"
+    asked: dict[str, object] = {"load_tests.*.concurrent_users": 3, "load_tests.*.duration_seconds": 4}
+    closed = load(tmp_path, trace, overrides=asked).settings.load_tests[0]
+    assert (closed.arrivals, closed.speed) == ("closed", None)
+
+
 def test_contradictions_inside_one_layer_stay_errors(tmp_path: Path) -> None:
     both: dict[str, object] = {"load_tests.*.rate": 4.0, "load_tests.*.concurrent_users": 4}
     with pytest.raises(ConfigError, match="exclude each other"):

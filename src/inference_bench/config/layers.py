@@ -212,6 +212,10 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
         gone += _NOT_OF_TRACES
     if key == "arrivals" and value in SHAPED:
         gone.append("ramp_up_seconds")
+    if key in ("concurrent_users", "rate") or (key == "arrivals" and value != "trace"):
+        gone.append("speed")
+    if key == "arrivals" and value in ("closed", "constant", "poisson"):
+        gone.append("burstiness")
     closed = _get(layers, (*test, "concurrent_users")) is not None and (*test, "rate") not in same_layer
     if key == "requests" and closed:
         gone.append("ramp_up_seconds")  # a closed loop's requests are used up in its ramp too, and not measured there
