@@ -203,6 +203,13 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
     if path[0] != "load_tests" or len(path) != 3 or value is None:
         return
     test, key = path[:2], str(path[2])
+    for partner in _put_out_by(layers, test, key, value, same_layer):
+        if (*test, partner) not in same_layer:
+            _remove(layers, (*test, partner))
+
+
+def _put_out_by(layers: Layers, test: KeyPath, key: str, value: object, same_layer: set[KeyPath]) -> list[str]:
+    """Return the keys of a load test that cannot stand beside a value of one of its keys."""
     gone = [b if key == a else a for a, b in _EXCLUSIVE if key in (a, b)]
     if key == "rate" and _get(layers, (*test, "arrivals")) in (None, "closed"):
         gone += ["arrivals", "think_time_seconds"]
@@ -219,9 +226,7 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
     closed = _get(layers, (*test, "concurrent_users")) is not None and (*test, "rate") not in same_layer
     if key == "requests" and closed:
         gone.append("ramp_up_seconds")  # a closed loop's requests are used up in its ramp too, and not measured there
-    for partner in gone:
-        if (*test, partner) not in same_layer:
-            _remove(layers, (*test, partner))
+    return gone
 
 
 def _set_aside(layers: Layers) -> None:
