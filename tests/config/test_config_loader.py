@@ -303,3 +303,23 @@ load_tests:
     assert load(tmp_path, text, overrides={"load_tests.*.max_tokens": 16}).remarks == (
         "max_tokens changes nothing in replay, made: the workload brings output lengths of its own",
     )
+
+
+def test_prompts_on_the_command_line_put_out_what_is_of_other_kinds_of_work(tmp_path: Path) -> None:
+    text = (
+        "workload: {kind: synthetic, prompt_tokens: 100, output_tokens: 9, shared_prefix: {share: 0.5, tokens: 20}, "
+        "cache: shared}\n"
+        "load_tests:\n"
+        "  - {name: plain, concurrent_users: 2, requests: 9}\n"
+        "  - {name: own, concurrent_users: 2, requests: 9, workload: {kind: sessions, turns: 3}}\n"
+        "  - {name: replay, arrivals: trace, workload: {kind: trace, path: t.csv}}\n"
+    )
+    loaded = load(tmp_path, text, overrides={"workload.kind": "file", "workload.path": "mine.txt"})
+    work = loaded.settings.workload
+    assert (work.kind, work.path, work.prompt_tokens, work.output_tokens, work.shared_prefix, work.cache) == (
+        "file", "mine.txt", None, None, None, "shared",
+    )  # fmt: skip
+    assert [test.workload and test.workload.kind for test in loaded.settings.load_tests] == [None, None, "trace"]
+    assert loaded.remarks == ("the prompts given change nothing in replay: a trace brings its own",)
+    by_variable = load(tmp_path, text, environ={"VLLM_BENCHMARK__WORKLOAD__KIND": "built-in"}).settings
+    assert (by_variable.workload.prompt_tokens, by_variable.load_tests[1].workload is None) == (None, False)

@@ -14,6 +14,7 @@ from inference_bench.config.problems import unknown_key
 from inference_bench.config.provenance import BUILT_IN, KeyPath, Problem, Provenance, Source, dotted
 from inference_bench.config.schema import Kind, kind_at, may_be_null
 from inference_bench.config.variables import ENV_PREFIX, misspelt_variables
+from inference_bench.config.workload_models import KINDS_BY_KEY
 from inference_bench.config.yaml_source import ParsedYaml, parse_scalar
 
 _EXCLUSIVE = (("concurrent_users", "rate"), ("duration_seconds", "requests"))
@@ -103,7 +104,25 @@ def add_overrides(layers: Layers, overrides: Mapping[str, object]) -> None:
         else:
             given.append(_Assignment(path, value, _COMMAND_LINE))
     given.sort(key=lambda assignment: len(assignment.path))
+    if overrides.get("workload.path") is not None:
+        _ask_all(layers)
     _assign(layers, given)
+
+
+def _ask_all(layers: Layers) -> None:
+    """Let the command line's prompts be those of every load test, of one with a workload of its own too; a trace has
+    no use for them, which is told.
+    """
+    tests = layers.values.get("load_tests")
+    replays: list[str] = []
+    for place, test in enumerate(tests if isinstance(tests, list) else []):
+        work = test.get("workload") if isinstance(test, dict) else None
+        if isinstance(work, dict) and work.get("kind") == "trace":
+            replays.append(str(test.get("name")))
+        elif work is not None:
+            _remove(layers, ("load_tests", place, "workload"))
+    if replays:
+        layers.remarks.append(f"the prompts given change nothing in {', '.join(replays)}: a trace brings its own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +219,10 @@ def _put_out(layers: Layers, path: KeyPath, value: object, same_layer: set[KeyPa
             if partner == "endpoints":
                 _set_aside(layers)
             _remove(layers, ("services", partner))
+    if path[-2:] == ("workload", "kind"):
+        for key in [key for key, kinds in KINDS_BY_KEY.items() if value not in kinds]:
+            if (*path[:-1], key) not in same_layer:
+                _remove(layers, (*path[:-1], key))
     if path[0] != "load_tests" or len(path) != 3 or value is None:
         return
     test, key = path[:2], str(path[2])
